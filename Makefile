@@ -1,0 +1,106 @@
+# The front door. Everything is built below build/; nothing else in the tree is written.
+#
+#   make demo    install what is missing, build, and show the main job on two real models
+#   make test    C++, an installed copy, Python, command line, docs
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BUILD := build
+VENV := $(BUILD)/venv
+VPY := $(CURDIR)/$(VENV)/bin/python
+JOBS ?= $(shell nproc)
+
+# A compiler cache outside the tree is used when there is one.
+CCACHE := $(shell command -v ccache 2>/dev/null)
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+CMAKE_ARGS := $(if $(CCACHE),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+
+# Debian's cmake, whatever else is on the path: its FindXXX modules know Debian's packages.
+CMAKE := $(shell [ -x /usr/bin/cmake ] && echo /usr/bin/cmake || echo cmake)
+CTEST := $(shell [ -x /usr/bin/ctest ] && echo /usr/bin/ctest || echo ctest)
+
+RELEASE := $(BUILD)/release
+export MDSA_CLI := $(CURDIR)/$(RELEASE)/apps/mdsa/mdsa
+RUN_PYTHON := PYTHONPATH=$(CURDIR)/$(RELEASE)/python PYTHONDONTWRITEBYTECODE=1 $(VPY)
+
+.PHONY: help
+help:
+	@echo "make demo         install what is missing, build, show the main job on real models"
+	@echo "make test         the tests; the parts: test-cpp test-install test-python"
+	@echo "make test-deep    C++ tests under asan+ubsan and tsan, fuzzers; the parts: test-asan test-tsan test-fuzz"
+	@echo "make build        the library, the command line ($(RELEASE)/apps/mdsa/mdsa) and the Python module"
+	@echo "make bench        MiniLM and SmolLM2 beside transformers and bitsandbytes, in one run"
+	@echo "make check        format, layering and other cheap checks"
+	@echo "make format       apply clang-format"
+	@echo "make clean        remove $(BUILD)/"
+
+# --- what is installed -------------------------------------------------------------------------------------------
+
+.PHONY: packages packages-test venv venv-test
+packages:
+	@scripts/packages.sh build
+packages-test:
+	@scripts/packages.sh build test
+venv: packages
+	@scripts/venv.sh $(PYTHON) $(VENV) demo
+venv-test: packages-test
+	@scripts/venv.sh $(PYTHON) $(VENV) demo test
+
+# --- build -------------------------------------------------------------------------------------------------------
+
+.PHONY: configure build
+configure: venv
+	@$(CMAKE) --preset release $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(VPY) > $(BUILD)/configure.log \
+	  || { cat $(BUILD)/configure.log; exit 1; }
+build: configure
+	@$(CMAKE) --build $(RELEASE) -j $(JOBS)
+
+# Only what the demonstration needs: the Python module.
+.PHONY: demo
+demo: configure
+	@$(CMAKE) --build $(RELEASE) -j $(JOBS) --target mdsa_python
+	@$(RUN_PYTHON) examples/demo.py
+
+# --- tests -------------------------------------------------------------------------------------------------------
+
+MODELS = eval "$$($(VPY) scripts/real_models.py)"
+
+.PHONY: test test-deep test-cpp test-python test-asan test-tsan test-fuzz test-install
+test: test-cpp test-install test-python
+	@echo "all tests passed"
+test-deep: test-asan test-tsan test-fuzz
+
+test-cpp: venv-test build
+	@$(MODELS) && $(CTEST) --test-dir $(RELEASE) -j $(JOBS) --output-on-failure -LE install
+
+test-install: venv-test build
+	@$(MODELS) && $(CTEST) --test-dir $(RELEASE) --output-on-failure -L install
+
+test-python: venv-test build
+	@$(RUN_PYTHON) -m pytest -p no:cacheprovider -q --durations=15 tests
+
+test-asan test-tsan: test-%: packages-test
+	@$(CMAKE) --preset $* $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=OFF -DMDSA_BUILD_CLI=OFF > /dev/null
+	@$(CMAKE) --build $(BUILD)/$* -j $(JOBS) --target cpp_tests
+	@$(CTEST) --test-dir $(BUILD)/$* -j $(JOBS) --output-on-failure -LE install
+
+# Each parser for a short fixed time under clang's libFuzzer with asan and ubsan.
+FUZZ_SECONDS ?= 10
+test-fuzz: packages-test
+	@scripts/fuzz.sh $(CMAKE) $(CTEST) $(BUILD)/fuzz $(JOBS) $(FUZZ_SECONDS) $(CMAKE_ARGS)
+
+# --- the rest ----------------------------------------------------------------------------------------------------
+
+.PHONY: bench check format clean
+bench: venv-test build
+	@$(RUN_PYTHON) bench/compare.py
+
+check:
+	@scripts/check.sh
+
+format:
+	@git ls-files '*.h' '*.cc' | xargs clang-format-19 -i
+
+clean:
+	rm -rf $(BUILD)

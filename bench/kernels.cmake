@@ -1,0 +1,3 @@
+add_executable(kernels_bench kernels_bench.cc)
+target_link_libraries(kernels_bench PRIVATE mdsa_kernels benchmark::benchmark_main)
+mdsa_compile_options(kernels_bench)

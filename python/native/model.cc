@@ -1,0 +1,155 @@
+#include "model.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "convert.h"
+#include "error.h"
+#include "gil.h"
+
+namespace mdsa::python {
+namespace {
+
+using IdRows = ArrayIn<TokenId, 2>;
+using MaskRows = ArrayIn<std::uint8_t, 2>;
+
+nb::dict Describe(const PyModel& self) {
+  return self.With([](const auto& model) {
+    const ModelDescription& facts = model.description();
+    nb::dict values;
+    values["family"] = facts.family;
+    values["architecture"] = facts.architecture;
+    values["parameters"] = facts.parameters;
+    values["hidden_size"] = facts.hidden_size;
+    values["vocab_size"] = facts.vocab_size;
+    values["num_layers"] = facts.num_layers;
+    values["context_length"] = facts.context_length;
+    values["quantization"] = facts.quantization;
+    values["labels"] = facts.labels;
+    values["weight_bytes"] = facts.weight_bytes;
+    values["can_generate"] = facts.can_generate;
+    return values;
+  });
+}
+
+std::shared_ptr<Tokenizer> GetTokenizer(const PyModel& self) {
+  // Python knows no const; the bound functions of Tokenizer are all const.
+  return self.With(
+      [](const auto& model) { return std::const_pointer_cast<Tokenizer>(model.tokenizer()); });
+}
+
+// {"last_hidden_state", "pooler_output", "logits"}, only those that exist.
+nb::dict Forward(const PyModel& self, const IdRows& ids, const std::optional<MaskRows>& mask,
+                 const std::optional<IdRows>& types) {
+  ForwardInput input;
+  input.batch = static_cast<std::int64_t>(ids.shape(0));
+  input.tokens = static_cast<std::int64_t>(ids.shape(1));
+  input.input_ids = SpanOf(ids);
+  if (mask) input.attention_mask = SpanOf(*mask);
+  if (types) input.token_type_ids = SpanOf(*types);
+  ForwardOutput output;
+  {
+    const nb::gil_scoped_release release;
+    output = Unwrap(self.With([&](const auto& model) { return model.Forward(input); }));
+  }
+  nb::dict values;
+  if (output.last_hidden_state) {
+    values["last_hidden_state"] = ToNumpy(*std::move(output.last_hidden_state));
+  }
+  if (output.pooler_output) values["pooler_output"] = ToNumpy(*std::move(output.pooler_output));
+  if (output.logits) values["logits"] = ToNumpy(*std::move(output.logits));
+  return values;
+}
+
+nb::object Embed(const PyModel& self, const nb::list& texts) {
+  const std::vector<std::string> utf8 = ToUtf8(texts);
+  Tensor result;
+  {
+    const nb::gil_scoped_release release;
+    result = Unwrap(self.With([&](const auto& model) { return model.Embed(utf8); }));
+  }
+  return ToNumpy(std::move(result));
+}
+
+nb::object Classify(const PyModel& self, const nb::list& texts) {
+  const std::vector<std::string> utf8 = ToUtf8(texts);
+  Tensor result;
+  {
+    const nb::gil_scoped_release release;
+    result = Unwrap(self.With([&](const auto& model) { return model.Classify(utf8); }));
+  }
+  return ToNumpy(std::move(result));
+}
+
+nb::dict Generate(const PyModel& self, const ArrayIn<TokenId, 1>& prompt, const nb::dict& options,
+                  nb::object on_token) {
+  const GenerationOptions native = ToGenerationOptions(options);
+  TokenCallback callback(std::move(on_token));
+  std::optional<Result<GenerationResult>> result;
+  {
+    const nb::gil_scoped_release release;
+    result = self.With([&](const auto& model) {
+      return model.Generate(SpanOf(prompt), native, {}, callback.sink());
+    });
+  }
+  callback.Rethrow();
+  return FromGenerationResult(Unwrap(*std::move(result)));
+}
+
+nb::dict GenerateText(const PyModel& self, const nb::str& prompt, const nb::dict& options,
+                      bool add_special_tokens) {
+  const GenerationOptions native = ToGenerationOptions(options);
+  const std::string utf8 = ToUtf8(prompt);
+  // Text comes less often than tokens, but often enough to look for signals.
+  TokenCallback callback{nb::none()};
+  const TokenSink sink = callback.sink();
+  const TextSink on_text = sink ? TextSink([&](std::string_view) { return sink(0); }) : TextSink();
+  std::optional<Result<GenerationResult>> result;
+  {
+    const nb::gil_scoped_release release;
+    result = self.With([&](const auto& model) {
+      return model.GenerateText(utf8, native, on_text, add_special_tokens);
+    });
+  }
+  callback.Rethrow();
+  return FromGenerationResult(Unwrap(*std::move(result)));
+}
+
+}  // namespace
+
+PyModel::~PyModel() {
+  if (!HoldsLiveGil()) return;
+  const nb::gil_scoped_release release;
+  model_ = std::shared_ptr<const Model>();
+}
+
+std::size_t PyModel::memory_bytes() const {
+  if (const auto* const model = std::get_if<std::shared_ptr<const Model>>(&model_)) {
+    return (*model)->memory_bytes();
+  }
+  return std::get<ModelHandle>(model_).description().weight_bytes;
+}
+
+void BindModel(nb::module_& module) {
+  nb::class_<PyModel>(module, "Model")
+      .def("description", &Describe)
+      .def("tokenizer", &GetTokenizer)
+      .def("memory_bytes", &PyModel::memory_bytes)
+      .def("forward", &Forward, nb::arg("input_ids"), nb::arg("attention_mask").none(),
+           nb::arg("token_type_ids").none())
+      .def("embed", &Embed, nb::arg("texts"))
+      .def("classify", &Classify, nb::arg("texts"))
+      .def("generate", &Generate, nb::arg("prompt"), nb::arg("options"),
+           nb::arg("on_token").none() = nb::none())
+      .def("generate_text", &GenerateText, nb::arg("prompt"), nb::arg("options"),
+           nb::arg("add_special_tokens"));
+}
+
+}  // namespace mdsa::python

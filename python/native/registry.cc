@@ -1,0 +1,117 @@
+#include "registry.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bindings.h"
+#include "error.h"
+#include "gil.h"
+#include "model.h"
+
+namespace mdsa::python {
+namespace {
+
+double ToEpochSeconds(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+nb::dict FromInfo(const ModelInfo& info) {
+  nb::dict values;
+  values["model_id"] = info.model_id;
+  values["config"] = info.config ? nb::cast(info.config->ToJson()) : nb::none();
+  values["model"] = info.model ? nb::cast(PyModel(std::shared_ptr<const Model>(info.model)))
+                               : nb::object(nb::none());
+  values["foreign"] = info.foreign ? nb::borrow(static_cast<PyObject*>(info.foreign.get()))
+                                   : nb::object(nb::none());
+  values["memory_mb"] = info.memory_mb;
+  values["loaded_at"] = ToEpochSeconds(info.loaded_at);
+  values["last_used"] = ToEpochSeconds(info.last_used);
+  values["use_count"] = info.use_count;
+  return values;
+}
+
+nb::object FromOptionalInfo(const std::optional<ModelInfo>& info) {
+  return info ? nb::object(FromInfo(*info)) : nb::object(nb::none());
+}
+
+// `object` stands for the model; an entry of Python always is one.
+std::vector<std::string> Register(const PyRegistry& self, std::string model_id, nb::object object,
+                                  double memory_mb) {
+  ModelRegistry::Entry entry;
+  entry.foreign = ShareObject(std::move(object));
+  entry.memory_mb = memory_mb;
+  const nb::gil_scoped_release release;
+  return Unwrap(self.registry->Register(std::move(model_id), std::move(entry)));
+}
+
+bool Unregister(const PyRegistry& self, const std::string& model_id) {
+  const nb::gil_scoped_release release;
+  return self.registry->Unregister(model_id);
+}
+
+void Clear(const PyRegistry& self) {
+  const nb::gil_scoped_release release;
+  self.registry->Clear();
+}
+
+nb::dict GetStats(const PyRegistry& self) {
+  const RegistryStats stats = self.registry->GetStats();
+  nb::list models;
+  for (const ModelInfo& info : stats.models) models.append(FromInfo(info));
+  nb::dict values;
+  values["models_loaded"] = stats.models_loaded;
+  values["max_models"] = stats.max_models;
+  values["total_memory_mb"] = stats.total_memory_mb;
+  values["total_uses"] = stats.total_uses;
+  values["models"] = models;
+  return values;
+}
+
+}  // namespace
+
+void BindRegistry(nb::module_& module) {
+  nb::class_<PyRegistry>(module, "ModelRegistry")
+      .def(
+          "__init__",
+          [](PyRegistry* self, std::int64_t max_models) {
+            new (self) PyRegistry{Unwrap(ModelRegistry::Create(max_models))};
+          },
+          nb::arg("max_models"))
+      .def("register", &Register, nb::arg("model_id"), nb::arg("object"), nb::arg("memory_mb"))
+      .def(
+          "get",
+          [](const PyRegistry& self, const std::string& id) {
+            return FromOptionalInfo(self.registry->Get(id));
+          },
+          nb::arg("model_id"))
+      .def(
+          "peek",
+          [](const PyRegistry& self, const std::string& id) {
+            return FromOptionalInfo(self.registry->Peek(id));
+          },
+          nb::arg("model_id"))
+      .def(
+          "is_loaded",
+          [](const PyRegistry& self, const std::string& id) { return self.registry->IsLoaded(id); },
+          nb::arg("model_id"))
+      .def("unregister", &Unregister, nb::arg("model_id"))
+      .def("clear", &Clear)
+      .def("list_models", [](const PyRegistry& self) { return self.registry->ListModels(); })
+      .def("get_stats", &GetStats)
+      .def("__len__", [](const PyRegistry& self) { return self.registry->size(); })
+      .def_prop_ro("max_models", [](const PyRegistry& self) { return self.registry->max_models(); })
+      .def(
+          "set_max_models",
+          [](const PyRegistry& self, std::int64_t max_models) {
+            Unwrap(self.registry->SetMaxModels(max_models));
+          },
+          nb::arg("max_models"));
+}
+
+}  // namespace mdsa::python

@@ -1,0 +1,119 @@
+#include "io/mapped_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace mdsa {
+namespace {
+
+using testing::HasSubstr;
+
+class MappedFileTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "mdsa_io_XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path Write(const std::string& name, const std::string& content) const {
+    std::ofstream(folder_ / name, std::ios::binary) << content;
+    return folder_ / name;
+  }
+
+  std::filesystem::path folder_;
+};
+
+std::string Text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST_F(MappedFileTest, ShowsTheWholeFile) {
+  const std::string content("a\0b\n", 4);
+  auto file = MappedFile::Open(Write("x.bin", content));
+  ASSERT_TRUE(file) << file.error().ToString();
+  EXPECT_EQ(Text((*file)->bytes()), content);
+  EXPECT_EQ((*file)->path(), folder_ / "x.bin");
+}
+
+TEST_F(MappedFileTest, EmptyFileIsAnEmptySpan) {
+  auto file = MappedFile::Open(Write("empty", ""));
+  ASSERT_TRUE(file) << file.error().ToString();
+  EXPECT_TRUE((*file)->bytes().empty());
+  (*file)->ReleasePages((*file)->bytes());
+}
+
+TEST_F(MappedFileTest, MissingFileIsNotFoundAndNamed) {
+  auto file = MappedFile::Open(folder_ / "nowhere.bin");
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code(), ErrorCode::kNotFound);
+  EXPECT_THAT(file.error().message(), HasSubstr("nowhere.bin"));
+}
+
+TEST_F(MappedFileTest, FileUsedAsFolderIsNotFound) {
+  auto file = MappedFile::Open(Write("plain", "x") / "inner");
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code(), ErrorCode::kNotFound);
+}
+
+TEST_F(MappedFileTest, DirectoryIsRefused) {
+  auto file = MappedFile::Open(folder_);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code(), ErrorCode::kInvalidFormat);
+  EXPECT_THAT(file.error().message(), HasSubstr("a directory"));
+}
+
+TEST_F(MappedFileTest, PipeIsRefusedWithoutWaitingForAWriter) {
+  const auto pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  auto file = MappedFile::Open(pipe);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code(), ErrorCode::kInvalidFormat);
+}
+
+TEST_F(MappedFileTest, ReleasedPagesReadTheSameAgain) {
+  std::string content(1 << 16, 'x');
+  content[40000] = 'y';
+  auto file = MappedFile::Open(Write("pages", content));
+  ASSERT_TRUE(file) << file.error().ToString();
+  (*file)->ReleasePages((*file)->bytes().subspan(1, 50000));
+  (*file)->ReleasePages((*file)->bytes().subspan(10, 3));
+  EXPECT_EQ(Text((*file)->bytes()), content);
+}
+
+TEST_F(MappedFileTest, MappingOutlivesTheName) {
+  auto file = MappedFile::Open(Write("gone", "still here"));
+  ASSERT_TRUE(file) << file.error().ToString();
+  std::filesystem::remove(folder_ / "gone");
+  EXPECT_EQ(Text((*file)->bytes()), "still here");
+}
+
+TEST_F(MappedFileTest, ReadFileGivesTheContent) {
+  const std::string content("{\"a\": 1}\0", 9);
+  auto text = ReadFile(Write("a.json", content), 9);
+  ASSERT_TRUE(text) << text.error().ToString();
+  EXPECT_EQ(*text, content);
+}
+
+TEST_F(MappedFileTest, ReadFileRefusesMoreThanItsCap) {
+  auto text = ReadFile(Write("big.json", "0123456789"), 9);
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().code(), ErrorCode::kResourceExhausted);
+  EXPECT_THAT(text.error().message(), HasSubstr("big.json"));
+  EXPECT_THAT(text.error().message(), HasSubstr("10 bytes"));
+}
+
+TEST_F(MappedFileTest, ReadFileMissingIsNotFound) {
+  auto text = ReadFile(folder_ / "config.json", 100);
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().code(), ErrorCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace mdsa

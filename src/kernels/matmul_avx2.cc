@@ -1,0 +1,10 @@
+#define MDSA_TARGET_NAMESPACE avx2
+#include "kernels/simd_avx2-inl.h"
+// Above: the vectors that the kernels below are written in.
+#include "kernels/matmul_target-inl.h"
+
+namespace mdsa::kernels {
+
+const MatMulKernels kMatMulAvx2 = avx2::kFloatKernels;
+
+}  // namespace mdsa::kernels

@@ -1,0 +1,146 @@
+#include "models/memory_estimate.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <string>
+
+#include "base/checked_math.h"
+#include "base/error.h"
+#include "engine/runner.h"
+#include "models/parameter_count.h"
+
+namespace mdsa {
+namespace {
+
+using Count = std::uint64_t;
+
+constexpr Count kFloatBytes = 4;  // the engine keeps activations, keys and values in fp32
+// Absurd sizes come out as "more than there is", never as a small number. An eighth of the range,
+// so that the sum of an estimate's parts does not wrap either.
+constexpr Count kTooMuch = std::numeric_limits<Count>::max() / 8;
+
+Count Product(std::initializer_list<Count> factors) {
+  Count product = 1;
+  for (const Count factor : factors) product = CheckedMul(product, factor).value_or(kTooMuch);
+  return std::min(product, kTooMuch);
+}
+
+Count Sum(std::initializer_list<Count> terms) {
+  Count sum = 0;
+  for (const Count term : terms) sum = std::min(sum + term, kTooMuch);
+  return sum;
+}
+
+// Sizes of a validated configuration are not negative.
+Count ToCount(std::int64_t size) { return static_cast<Count>(size); }
+
+struct WeightBytes {
+  Count stored = 0;
+  Count largest_source = 0;
+};
+
+Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& config) {
+  const ArchitectureConfig& architecture = checkpoint.config();
+  const TensorSource& source = *checkpoint.tensors();
+  // Every layer has tensors of its own, so a list of more layers than tensors is never built.
+  if (ToCount(architecture.num_layers) > source.tensors().size()) {
+    return Err(ErrorCode::kInvalidFormat,
+               "the configuration names {} layers, but there are only {} tensors",
+               architecture.num_layers, source.tensors().size());
+  }
+  const engine::WeightOptions options = WeightOptionsOf(config);
+  WeightBytes bytes;
+  for (const engine::TensorSpec& spec : engine::TensorSpecs(architecture)) {
+    const TensorInfo* tensor = engine::FindTensor(source, architecture.family, spec.name);
+    if (tensor == nullptr && !spec.required) continue;
+    if (tensor == nullptr) {
+      return Err(ErrorCode::kInvalidFormat, "tensor '{}' is missing from the checkpoint",
+                 spec.name);
+    }
+    if (tensor->shape != spec.shape) {
+      return Err(ErrorCode::kInvalidFormat,
+                 "tensor '{}' has shape [{}] where the configuration asks for [{}]", tensor->name,
+                 fmt::join(tensor->shape, ", "), fmt::join(spec.shape, ", "));
+    }
+    bytes.stored = Sum({bytes.stored, engine::StoredBytes(spec, tensor->dtype, options)});
+    bytes.largest_source = std::max<Count>(bytes.largest_source, tensor->bytes.size());
+  }
+  return bytes;
+}
+
+// The workspace of one forward pass, and what comes beside it: one row of logits, or, where no
+// cache is kept, the keys and values of one layer.
+Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_size) {
+  const Count rows = std::min(Product({tokens, batch_size}), ToCount(engine::kMaxPassRows));
+  const Count queries = Product({ToCount(config.num_heads), ToCount(config.head_dim)});
+  const Count keys = Product({ToCount(config.num_kv_heads), ToCount(config.head_dim)});
+  const Count gates = config.family == ModelFamily::kLlama ? 2 : 1;
+  const Count row_floats =
+      Sum({Product({2, ToCount(config.hidden_size)}), Product({2, queries}), Product({2, keys}),
+           Product({gates, ToCount(config.intermediate_size)}), ToCount(config.rotary_dim)});
+  const Count beside =
+      config.head == ModelHead::kCausalLm ? ToCount(config.vocab_size) : Product({2, keys, tokens});
+  return Product({Sum({Product({row_floats, rows}), beside}), kFloatBytes});
+}
+
+double BytesPerParameter(const ModelConfig& config) {
+  switch (config.quantization) {
+    case QuantizationType::kNone:
+      return config.tier == ModelTier::kTier1 ? 4.0 : 2.0;
+    case QuantizationType::kFp16:
+    case QuantizationType::kBFloat16:
+      return 2.0;
+    case QuantizationType::kInt8:
+      return 1.0;
+    case QuantizationType::kInt4:
+      return 0.5;
+  }
+  return 4.0;
+}
+
+}  // namespace
+
+engine::WeightOptions WeightOptionsOf(const ModelConfig& config) {
+  engine::WeightOptions options;
+  options.quantization = config.quantization;
+  if (config.torch_dtype == "float32") options.unquantized_dtype = DType::kF32;
+  if (config.torch_dtype == "float16") options.unquantized_dtype = DType::kF16;
+  if (config.torch_dtype == "bfloat16") options.unquantized_dtype = DType::kBF16;
+  return options;
+}
+
+Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
+                                              const ModelConfig& config, int threads) {
+  const ArchitectureConfig& architecture = checkpoint.config();
+  auto weights = SumWeights(checkpoint, config);
+  if (!weights) {
+    return std::unexpected(std::move(weights).error().AddContext(checkpoint.path().string()));
+  }
+  const Count tokens = ToCount(std::min(config.max_length, architecture.max_position_embeddings));
+  MemoryEstimate estimate;
+  estimate.weights_bytes = weights->stored;
+  if (architecture.head == ModelHead::kCausalLm) {
+    estimate.kv_bytes_per_token =
+        Product({2, ToCount(architecture.num_layers), ToCount(architecture.num_kv_heads),
+                 ToCount(architecture.head_dim), kFloatBytes});
+    estimate.kv_bytes = Product({estimate.kv_bytes_per_token, tokens});
+  }
+  estimate.scratch_bytes = ScratchBytes(architecture, tokens, ToCount(config.batch_size));
+  estimate.peak_load_bytes =
+      Sum({weights->stored, Product({ToCount(threads), weights->largest_source})});
+  return estimate;
+}
+
+MemoryEstimate EstimateFromName(const ModelConfig& config) {
+  const auto parameters = static_cast<double>(GuessParameterCount(config.model_name, config.tier));
+  MemoryEstimate estimate;
+  estimate.approximate = true;
+  estimate.weights_bytes = static_cast<Count>(parameters * BytesPerParameter(config));
+  estimate.peak_load_bytes = estimate.weights_bytes;
+  return estimate;
+}
+
+}  // namespace mdsa

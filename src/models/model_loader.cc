@@ -1,0 +1,143 @@
+#include "mdsa/model_loader.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "engine/load.h"
+#include "kernels/dispatch.h"
+#include "mdsa/hardware.h"
+#include "models/cache_dir.h"
+#include "models/checkpoint.h"
+#include "models/compute_pool.h"
+#include "models/memory_estimate.h"
+#include "models/model_path.h"
+
+namespace mdsa {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMaxLoadThreads = 1024;
+
+std::unexpected<Error> ForModel(const ModelConfig& config, Error error) {
+  return std::unexpected(std::move(error).AddContext(fmt::format("model '{}'", config.model_name)));
+}
+
+std::vector<fs::path> CacheDirs(const ModelConfig& config, const fs::path& cache_dir) {
+  std::vector<fs::path> dirs;
+  if (config.cache_dir) dirs.push_back(ExpandHome(*config.cache_dir));
+  dirs.push_back(cache_dir);
+  std::ranges::move(HubCacheDirs(), std::back_inserter(dirs));
+  return dirs;
+}
+
+// Asking the driver for devices takes longer than opening a checkpoint, so only who wants one
+// waits.
+Status CheckDevice(const std::string& device) {
+  const bool needs_devices = device != "auto" && device != "cpu";
+  auto resolved = ResolveDevice(device, needs_devices ? DetectHardware() : HardwareInfo{});
+  if (!resolved) return std::unexpected(std::move(resolved).error());
+  return {};
+}
+
+// nullptr if the checkpoint has none.
+Result<std::shared_ptr<const Tokenizer>> TokenizerOf(const Checkpoint& checkpoint) {
+  auto tokenizer = checkpoint.LoadTokenizer();
+  if (!tokenizer && tokenizer.error().code() == ErrorCode::kNotFound) return nullptr;
+  return tokenizer;
+}
+
+bool IsPathLike(std::string_view model_name) {
+  return model_name.starts_with('/') || model_name.starts_with('.') ||
+         model_name.starts_with('~') || model_name.ends_with(".gguf") ||
+         std::ranges::count(model_name, '/') > 1;
+}
+
+Status Check(const ModelConfig& config, const LoadOptions& options) {
+  MDSA_TRY(config.Validate());
+  if (options.threads < 0 || options.threads > kMaxLoadThreads) {
+    return Err(ErrorCode::kInvalidArgument, "threads must be from 0 to {}, not {}", kMaxLoadThreads,
+               options.threads);
+  }
+  MDSA_TRY(kernels::CheckEnvironmentTarget());
+  return CheckDevice(config.device);
+}
+
+Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const ModelConfig& config,
+                                         const LoadOptions& options,
+                                         std::shared_ptr<ThreadPool> compute) {
+  const std::uint64_t total = checkpoint.source_bytes();
+  if (options.on_progress) options.on_progress({"read", 0, total});
+  engine::BuildInput input;
+  MDSA_ASSIGN(input.tokenizer, TokenizerOf(checkpoint));
+  input.tensors = checkpoint.tensors();
+  input.config = checkpoint.config();
+  input.pooling = checkpoint.pooling();
+  input.weights = WeightOptionsOf(config);
+  input.max_length = config.max_length;
+  input.batch_size = config.batch_size;
+  input.load_threads = options.threads > 0 ? options.threads : compute->threads();
+  input.compute = std::move(compute);
+  input.stop = options.stop;
+  if (options.on_progress) {
+    input.on_progress = [&options, total](std::uint64_t bytes_done) {
+      options.on_progress({"convert", bytes_done, total});
+    };
+  }
+  auto model = engine::BuildModel(std::move(input));
+  if (!model) {
+    return std::unexpected(std::move(model).error().AddContext(checkpoint.path().string()));
+  }
+  return model;
+}
+
+Result<std::shared_ptr<Model>> LoadModel(const ModelConfig& config, const LoadOptions& options,
+                                         const fs::path& cache_dir) {
+  MDSA_TRY(Check(config, options));
+  MDSA_ASSIGN(auto compute, SharedComputePool());
+  MDSA_ASSIGN(const fs::path path,
+              ResolveModelPath(config.model_name, CacheDirs(config, cache_dir)));
+  if (options.stop.stop_requested()) {
+    return Err(ErrorCode::kCancelled, "the load was cancelled");
+  }
+  MDSA_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(path));
+  return BuildFrom(checkpoint, config, options, std::move(compute));
+}
+
+Result<MemoryEstimate> Estimate(const ModelConfig& config, const fs::path& cache_dir) {
+  MDSA_TRY(config.Validate());
+  auto path = ResolveModelPath(config.model_name, CacheDirs(config, cache_dir));
+  if (!path) {
+    // A mistyped path would get a guess that has nothing to do with the file that was meant.
+    const bool may_guess =
+        path.error().code() == ErrorCode::kNotFound && !IsPathLike(config.model_name);
+    if (may_guess) return EstimateFromName(config);
+    return std::unexpected(std::move(path).error());
+  }
+  MDSA_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(*path));
+  MDSA_ASSIGN(const int threads, ComputeThreads());
+  return EstimateFromCheckpoint(checkpoint, config, threads);
+}
+
+}  // namespace
+
+ModelLoader::ModelLoader(std::optional<fs::path> cache_dir)
+    : cache_dir_(cache_dir ? ExpandHome(cache_dir->native()) : DefaultCacheDir()) {}
+
+Result<std::shared_ptr<Model>> ModelLoader::Load(const ModelConfig& config,
+                                                 const LoadOptions& options) const {
+  auto model = LoadModel(config, options, cache_dir_);
+  if (!model) return ForModel(config, std::move(model).error());
+  return model;
+}
+
+Result<MemoryEstimate> ModelLoader::EstimateMemory(const ModelConfig& config) const {
+  auto estimate = Estimate(config, cache_dir_);
+  if (!estimate) return ForModel(config, std::move(estimate).error());
+  return estimate;
+}
+
+}  // namespace mdsa

@@ -1,0 +1,114 @@
+#include "mdsa/model_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "models/tiny_llama.h"
+
+namespace mdsa {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// The public class over the real loader and engine; concurrency is tested in manager_state_test.
+class ModelManagerTest : public ::testing::Test {
+ protected:
+  ModelManagerTest() { test::WriteTinyLlama(folder_); }
+
+  ModelConfig Config() const {
+    ModelConfig config = ModelConfig::ForTier3(folder_.path().string());
+    config.quantization = QuantizationType::kBFloat16;
+    return config;
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(ModelManagerTest, DefaultsAndLimits) {
+  const auto manager = ModelManager::Create();
+  ASSERT_TRUE(manager);
+  const RegistryStats stats = (*manager)->GetStats();
+  EXPECT_EQ(stats.models_loaded, 0);
+  EXPECT_EQ(stats.max_models, 10);
+  EXPECT_EQ(ModelManager::Create(0).error().code(), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(ModelManagerTest, CacheDirReachesTheLoader) {
+  ModelManager::Options options;
+  options.cache_dir = "/some/where";
+  EXPECT_EQ(ModelManager::Create(options).value()->loader().cache_dir(), "/some/where");
+}
+
+TEST_F(ModelManagerTest, LoadsMeasuresEvictsAndReloads) {
+  const auto manager = ModelManager::Create(1).value();
+  const auto first = manager->GetOrLoad("first", Config());
+  ASSERT_TRUE(first) << first.error().ToString();
+  EXPECT_TRUE(manager->IsLoaded("first"));
+  {
+    const auto info = manager->GetInfo("first");
+    ASSERT_TRUE(info);
+    EXPECT_EQ(info->use_count, 1);
+    EXPECT_EQ(info->memory_mb, static_cast<double>(info->model->memory_bytes()) / 1e6);
+    EXPECT_GT(info->memory_mb, 0);
+  }
+  EXPECT_FALSE(manager->GetInfo("other"));
+  EXPECT_EQ(first->description().family, "llama");
+  EXPECT_EQ(first->description().quantization, "bfloat16");
+
+  ASSERT_TRUE(manager->GetOrLoad("second", Config()));
+  EXPECT_THAT(manager->ListModels(), ElementsAre("second"));
+
+  GenerationOptions options;
+  options.max_new_tokens = 2;
+  options.min_new_tokens = 2;
+  const std::vector<TokenId> prompt = {1};
+  const auto answer = first->Generate(prompt, options);  // comes back by itself
+  ASSERT_TRUE(answer) << answer.error().ToString();
+  EXPECT_EQ(answer->ids.size(), 2u);
+  EXPECT_THAT(manager->ListModels(), ElementsAre("first"));
+
+  EXPECT_TRUE(manager->Unload("first"));
+  EXPECT_EQ(first->Generate(prompt, options).error().code(), ErrorCode::kFailedPrecondition);
+  manager->ClearAll();
+  EXPECT_THAT(manager->ListModels(), IsEmpty());
+}
+
+TEST_F(ModelManagerTest, AFailedLoadRegistersNothingAndHarmsNobody) {
+  const auto manager = ModelManager::Create(1).value();
+  ASSERT_TRUE(manager->GetOrLoad("good", Config()));
+  ModelConfig bad = Config();
+  bad.model_name = "/no/such/model";
+  EXPECT_EQ(manager->GetOrLoad("bad", bad).error().code(), ErrorCode::kNotFound);
+  EXPECT_THAT(manager->ListModels(), ElementsAre("good"));
+}
+
+TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
+  auto manager = ModelManager::Create(1).value();
+  const auto handle = manager->GetOrLoad("m", Config());
+  ASSERT_TRUE(handle);
+  const std::vector<TokenId> ids = {1, 2, 3};
+  ForwardInput input;
+  input.batch = 1;
+  input.tokens = 3;
+  input.input_ids = ids;
+  const auto output = handle->Forward(input);
+  ASSERT_TRUE(output) << output.error().ToString();
+  EXPECT_THAT(output->logits->shape, ElementsAre(1, 3, 12));
+  // A bare Llama without a tokenizer refuses the others, in the model's own words.
+  const std::vector<std::string> texts = {"a"};
+  EXPECT_FALSE(handle->Embed(texts));
+  EXPECT_FALSE(handle->Classify(texts));
+  EXPECT_FALSE(handle->GenerateText("a", {}));
+  EXPECT_FALSE(handle->Chat({}, {}));
+  EXPECT_EQ(manager->GetInfo("m")->use_count, 6);  // the load and five calls
+
+  manager.reset();
+  EXPECT_EQ(handle->Forward(input).error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(handle->Embed(texts).error().code(), ErrorCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace mdsa

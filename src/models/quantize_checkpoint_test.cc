@@ -1,0 +1,148 @@
+// The bytes are compared with bitsandbytes' own in tests/python/test_quantize_checkpoint.py; here
+// is what happens around them.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <iterator>
+#include <string>
+
+#include "formats/safetensors_source.h"
+#include "formats/test_support.h"
+#include "io/mapped_file.h"
+#include "mdsa/quantize.h"
+#include "models/tiny_llama.h"
+
+namespace mdsa {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class QuantizeCheckpointTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::WriteTinyLlama(folder_, "m/");
+    folder_.Write("m/tokenizer_config.json", "{}");
+    folder_.Write("m/training_args.bin", "not ours");
+  }
+
+  Result<QuantizeReport> Quantize(QuantizeOptions options = {}) const {
+    return QuantizeCheckpoint((folder_.path() / "m").string(), out(), options);
+  }
+  ErrorCode CodeOf(const QuantizeOptions& options = {}) const {
+    const auto report = Quantize(options);
+    return report ? ErrorCode::kInternal : report.error().code();
+  }
+  // The model's file with one more matrix of one zero, which lies behind the others.
+  std::string WeightsAnd(const std::string& name) const {
+    std::string file = *ReadFile(folder_.path() / "m/model.safetensors", 1 << 20);
+    const std::size_t end = file.find("}}");  // of the header
+    const std::size_t data = file.size() - (end + 2);
+    file.insert(end + 1,
+                fmt::format(R"(,"{}":{{"dtype":"F32","shape":[1,1],"data_offsets":[{},{}]}})", name,
+                            data, data + 4));
+    const std::size_t header = file.size() - data - 8;
+    file.replace(0, 8, test::Raw<std::uint64_t>(header));
+    return file + std::string(4, '\0');
+  }
+  fs::path out() const { return folder_.path() / "out"; }
+  std::ptrdiff_t Entries() const {
+    return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator());
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(QuantizeCheckpointTest, WritesACompleteFolder) {
+  for (const auto quantization : {QuantizationType::kInt4, QuantizationType::kInt8}) {
+    const auto report = Quantize({.quantization = quantization, .overwrite = true});
+    ASSERT_TRUE(report) << report.error().ToString();
+    EXPECT_EQ(report->quantized_tensors, 14);
+    EXPECT_EQ(report->kept_tensors, 7);
+    EXPECT_EQ(report->file_bytes, fs::file_size(out() / "model.safetensors"));
+    EXPECT_TRUE(fs::exists(out() / "tokenizer_config.json"));
+    EXPECT_FALSE(fs::exists(out() / "training_args.bin"));
+    const auto config = ReadFile(out() / "config.json", 1 << 20);
+    ASSERT_TRUE(config);
+    EXPECT_THAT(*config, HasSubstr("\"quant_method\": \"bitsandbytes\""));
+
+    auto map = MappedFile::Open(out() / "model.safetensors");
+    ASSERT_TRUE(map);
+    const auto source = SafetensorsSource::FromFile(*std::move(map));
+    ASSERT_TRUE(source) << source.error().ToString();
+    const bool int4 = quantization == QuantizationType::kInt4;
+    EXPECT_EQ((*source)->tensors().size(), 7u + 14u * (int4 ? 6 : 3));
+  }
+  EXPECT_EQ(Entries(), 2);
+}
+
+TEST_F(QuantizeCheckpointTest, ProgressNeverFallsAndEnds) {
+  QuantizeOptions options;
+  std::uint64_t last = 0;
+  std::uint64_t total = 0;
+  options.on_progress = [&](const LoadProgress& progress) {
+    EXPECT_GE(progress.bytes_done, last);
+    last = progress.bytes_done;
+    total = progress.bytes_total;
+  };
+  ASSERT_TRUE(Quantize(options));
+  EXPECT_GT(last, 0u);
+  EXPECT_EQ(last, total);
+}
+
+TEST_F(QuantizeCheckpointTest, CancelLeavesNothing) {
+  std::stop_source stop;
+  QuantizeOptions options;
+  options.stop = stop.get_token();
+  options.on_progress = [&](const LoadProgress&) { stop.request_stop(); };
+  EXPECT_EQ(CodeOf(options), ErrorCode::kCancelled);
+  EXPECT_EQ(Entries(), 1);
+}
+
+TEST_F(QuantizeCheckpointTest, RefusesToOverwriteUnlessAsked) {
+  ASSERT_TRUE(Quantize());
+  EXPECT_EQ(CodeOf(), ErrorCode::kAlreadyExists);
+  EXPECT_TRUE(Quantize({.overwrite = true}));
+  EXPECT_EQ(Entries(), 2);
+}
+
+TEST_F(QuantizeCheckpointTest, OverwritesCheckpointsOnly) {
+  folder_.Write("out/thesis.txt", "years of work");
+  EXPECT_EQ(CodeOf({.overwrite = true}), ErrorCode::kFailedPrecondition);
+  const auto self = QuantizeCheckpoint((folder_.path() / "m").string(), folder_.path() / "m",
+                                       {.overwrite = true});
+  ASSERT_FALSE(self);
+  EXPECT_EQ(self.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(fs::exists(out() / "thesis.txt"));
+  EXPECT_TRUE(fs::exists(folder_.path() / "m/config.json"));
+}
+
+TEST_F(QuantizeCheckpointTest, RefusesOtherQuantizations) {
+  EXPECT_EQ(CodeOf({.quantization = QuantizationType::kFp16}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(CodeOf({.quantization = QuantizationType::kNone}), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(QuantizeCheckpointTest, MatrixOfUnknownRoleIsNamed) {
+  folder_.Write("m/model.safetensors", WeightsAnd("odd.weight"));
+  const auto report = Quantize();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(report.error().ToString(), HasSubstr("odd.weight"));
+  EXPECT_EQ(Entries(), 1);
+}
+
+TEST_F(QuantizeCheckpointTest, NamesTheFirstLayerThatIsNotThere) {
+  std::string config(test::kTinyLlamaConfig);
+  const std::string layers = R"("num_hidden_layers":2)";
+  config.replace(config.find(layers), layers.size(), R"("num_hidden_layers":9000)");
+  folder_.Write("m/config.json", config);
+  const auto report = Quantize();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kInvalidFormat);
+  EXPECT_THAT(report.error().ToString(), HasSubstr("layers.2."));
+}
+
+}  // namespace
+}  // namespace mdsa

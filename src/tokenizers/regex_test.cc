@@ -1,0 +1,72 @@
+#include "tokenizers/regex.h"
+
+#include <gtest/gtest.h>
+
+#include "tokenizers/regex_translation.h"
+
+namespace mdsa {
+namespace {
+
+// Matches in brackets, the rest bare.
+std::string Spans(const Pattern& pattern, std::string_view text) {
+  std::string out;
+  pattern.ForEachSpan(text, [&](std::size_t begin, std::size_t end, bool is_match) {
+    const std::string part(text.substr(begin, end - begin));
+    out += is_match ? "[" + part + "]" : part;
+  });
+  return out;
+}
+
+std::string RegexSpans(std::string_view regex, std::string_view text) {
+  auto pattern = Pattern::FromRegex(regex);
+  EXPECT_TRUE(pattern.has_value()) << pattern.error().ToString();
+  return pattern ? Spans(*pattern, text) : "";
+}
+
+TEST(Pattern, StringsDoNotOverlap) {
+  EXPECT_EQ(Spans(Pattern::FromString("aa"), "baaaab"), "b[aa][aa]b");
+  EXPECT_EQ(Spans(Pattern::FromString(""), "ab"), "ab");
+  EXPECT_EQ(Spans(Pattern::FromString("x"), ""), "");
+}
+
+TEST(Regex, LeftmostOrderedAlternatives) {
+  EXPECT_EQ(RegexSpans("a|ab", "xabab"), "x[a]b[a]b");
+  EXPECT_EQ(RegexSpans(R"(\s+(?!\S)|\s+)", "a  b "), "a[ ][ ]b[ ]");
+}
+
+TEST(Regex, EmptyMatchesDoNotRepeat) {
+  EXPECT_EQ(RegexSpans("x*", "axxb"), "[]a[xx]b[]");
+  EXPECT_EQ(RegexSpans("^", "a\nb"), "[]a\n[]b");
+}
+
+TEST(Regex, ClassesAreThoseOfUnicode16) {
+  EXPECT_EQ(RegexSpans(R"(\p{L}+)", "\u1c89a-"), "[\u1c89a]-");
+  EXPECT_EQ(RegexSpans(R"([^\p{L}\p{N}]+)", "\U0001e030!a"), "\U0001e030[!]a");
+  EXPECT_EQ(RegexSpans(R"(\s)", "\u180e \u3000"), "\u180e[ ][\u3000]");
+  EXPECT_EQ(RegexSpans(R"([^\S]|[\Sx]+)", "\u180ey \u3000"), "[\u180ey][ ][\u3000]");
+}
+
+TEST(Regex, BadPatternsAreErrors) {
+  const auto code = [](std::string_view regex) {
+    const auto compiled = Regex::Compile(regex);
+    return compiled ? ErrorCode::kInternal : compiled.error().code();
+  };
+  EXPECT_EQ(code("(a"), ErrorCode::kInvalidFormat);
+  EXPECT_EQ(code("[a&&b]"), ErrorCode::kUnsupported);
+  EXPECT_EQ(code("[a[bc]]"), ErrorCode::kUnsupported);
+  EXPECT_EQ(code(std::string(100'000, 'a')), ErrorCode::kUnsupported);
+  EXPECT_EQ(code("\\"), ErrorCode::kInvalidFormat);
+  EXPECT_EQ(code("[a"), ErrorCode::kInvalidFormat);
+}
+
+TEST(Regex, AHostileRegexCannotHang) {
+  const std::string text(40, 'a');
+  EXPECT_EQ(RegexSpans("(a+)+$b", text), text);
+}
+
+TEST(RegexTranslation, LeavesOtherSyntaxAlone) {
+  EXPECT_EQ(*TranslateRegex(R"([[:alpha:]]\\s(?i:x)[]a])"), R"([[:alpha:]]\\s(?i:x)[]a])");
+}
+
+}  // namespace
+}  // namespace mdsa

@@ -1,0 +1,31 @@
+"""A folder with the models that help texts and docs name."""
+
+import pathlib
+
+import pytest
+from cli_support import CLASSIFIER, MINILM, SMOLLM2, TINY_LLAMA, Program, write_classifier, write_tiny_llama
+from real_models import minilm_folder, smollm2_file
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "home").mkdir()
+    (folder / SMOLLM2).symlink_to(smollm2_file())
+    (folder / MINILM).symlink_to(minilm_folder())
+    write_classifier(folder / CLASSIFIER)
+    write_tiny_llama(folder / TINY_LLAMA)
+    (folder / "question.txt").write_text("Why is the sky blue?\n")
+    (folder / "questions.txt").write_text("Why is the sky blue?\nWhat is a lease?\n\nÉtat d'âme 🙂\n")
+    snapshot = folder / "hub/models--some--llama/snapshots/0123456789abcdef"
+    snapshot.mkdir(parents=True)
+    (folder / "hub/models--some--llama/refs").mkdir()
+    (folder / "hub/models--some--llama/refs/main").write_text(snapshot.name)
+    for file in (folder / TINY_LLAMA).iterdir():
+        (snapshot / file.name).symlink_to(file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mdsa(workspace) -> Program:
+    return Program(workspace)
