@@ -82,6 +82,8 @@ std::string_view FinishReasonName(
 using TextSink = std::function<bool(std::string_view piece)>;
 // Called with each new token id, before its text.
 using TokenSink = std::function<bool(TokenId id)>;
+// The same for several prompts; false ends the answer to prompt `index` alone.
+using BatchTokenSink = std::function<bool(std::size_t index, TokenId id)>;
 
 struct GenerationResult {
   std::vector<TokenId> ids;  // new tokens, the prompt not included
@@ -133,12 +135,20 @@ class Model {
   Result<Tensor> Classify(std::span<const std::string> texts) const;
 
   // Continues `prompt` (not empty). The stop token is looked at before every token; a cancelled
-  // generation is a result, not an error.
+  // generation is a result, not an error. A stop text that spells a special token ends the answer
+  // at that token, which never shows in the text.
   Result<GenerationResult> Generate(std::span<const TokenId> prompt,
                                     const GenerationOptions& options, const TextSink& on_text = {},
                                     const TokenSink& on_token = {},
                                     std::stop_token stop = {}) const;
-  // The same from text. `add_special_tokens` is false for text that a chat template made.
+  // Several prompts (each not empty) with the same options, decoded together: one pass over the
+  // weights serves all of them. Results are in the order of the prompts, and each equals that of
+  // Generate with seed + index, up to rounding. An error of one prompt is the call's.
+  Result<std::vector<GenerationResult>> GenerateBatch(std::span<const std::vector<TokenId>> prompts,
+                                                      const GenerationOptions& options,
+                                                      const BatchTokenSink& on_token = {},
+                                                      std::stop_token stop = {}) const;
+  // As Generate, from text. `add_special_tokens` is false for text that a chat template made.
   Result<GenerationResult> GenerateText(std::string_view prompt, const GenerationOptions& options,
                                         const TextSink& on_text = {},
                                         bool add_special_tokens = true,

@@ -44,6 +44,10 @@ class ModelHandle {
                                     const GenerationOptions& options, const TextSink& on_text = {},
                                     const TokenSink& on_token = {},
                                     std::stop_token stop = {}) const;
+  Result<std::vector<GenerationResult>> GenerateBatch(std::span<const std::vector<TokenId>> prompts,
+                                                      const GenerationOptions& options,
+                                                      const BatchTokenSink& on_token = {},
+                                                      std::stop_token stop = {}) const;
   Result<GenerationResult> GenerateText(std::string_view prompt, const GenerationOptions& options,
                                         const TextSink& on_text = {},
                                         bool add_special_tokens = true,

@@ -145,11 +145,9 @@ class Model:
             eos_token_id=eos_token_id,
         )
         on_token, on_end = _token_callback(streamer, ids[0])
-        answers = []
-        for index, row in enumerate(ids):
-            prompt = row if mask is None else row[mask[index] != 0]
-            options["seed"] = None if seed is None else seed + index
-            answers.append(self._native.generate(prompt, options, on_token)["ids"])
+        options["seed"] = seed
+        prompts = [row if mask is None else row[mask[i] != 0] for i, row in enumerate(ids)]
+        answers = [result["ids"] for result in self._native.generate(prompts, options, on_token)]
         on_end()
         return _with_answers(ids, answers, self._pad_id(pad_token_id))
 

@@ -6,6 +6,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -88,19 +90,37 @@ nb::object Classify(const PyModel& self, const nb::list& texts) {
   return ToNumpy(std::move(result));
 }
 
-nb::dict Generate(const PyModel& self, const ArrayIn<TokenId, 1>& prompt, const nb::dict& options,
+// One result a prompt; `on_token` hears the ids of all of them.
+nb::list Generate(const PyModel& self, const nb::list& prompts, const nb::dict& options,
                   nb::object on_token) {
   const GenerationOptions native = ToGenerationOptions(options);
+  std::vector<std::vector<TokenId>> ids;  // copies: the arrays may change while the GIL is released
+  for (const nb::handle prompt : prompts) {
+    const auto array = nb::cast<ArrayIn<TokenId, 1>>(prompt);
+    const std::span<const TokenId> values = SpanOf(array);
+    ids.emplace_back(values.begin(), values.end());
+  }
   TokenCallback callback(std::move(on_token));
-  std::optional<Result<GenerationResult>> result;
+  const TokenSink sink = callback.sink();
+  std::optional<Result<std::vector<GenerationResult>>> results;
+  std::stop_source stop;  // a callback that has raised or seen a signal ends all answers
   {
     const nb::gil_scoped_release release;
-    result = self.With([&](const auto& model) {
-      return model.Generate(SpanOf(prompt), native, {}, callback.sink());
+    results = self.With([&](const auto& model) {
+      const auto on_id = [&](std::size_t, TokenId id) {
+        const bool more = !sink || sink(id);
+        if (!more) stop.request_stop();
+        return more;
+      };
+      return model.GenerateBatch(ids, native, on_id, stop.get_token());
     });
   }
   callback.Rethrow();
-  return FromGenerationResult(Unwrap(*std::move(result)));
+  nb::list values;
+  for (GenerationResult& result : Unwrap(*std::move(results))) {
+    values.append(FromGenerationResult(std::move(result)));
+  }
+  return values;
 }
 
 nb::dict GenerateText(const PyModel& self, const nb::str& prompt, const nb::dict& options,
@@ -146,7 +166,7 @@ void BindModel(nb::module_& module) {
            nb::arg("token_type_ids").none())
       .def("embed", &Embed, nb::arg("texts"))
       .def("classify", &Classify, nb::arg("texts"))
-      .def("generate", &Generate, nb::arg("prompt"), nb::arg("options"),
+      .def("generate", &Generate, nb::arg("prompts"), nb::arg("options"),
            nb::arg("on_token").none() = nb::none())
       .def("generate_text", &GenerateText, nb::arg("prompt"), nb::arg("options"),
            nb::arg("add_special_tokens"));

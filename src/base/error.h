@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <new>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "mdsa/result.h"
@@ -14,6 +17,18 @@ namespace mdsa {
 template <typename... Args>
 std::unexpected<Error> Err(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
   return std::unexpected<Error>(Error(code, fmt::format(format, std::forward<Args>(args)...)));
+}
+
+// What `function` returns, a Result or Status; kResourceExhausted where an allocation of the
+// standard library, which reports by exception only, was refused. `action` completes "not enough
+// memory to".
+template <typename Function>
+std::invoke_result_t<Function> CatchOutOfMemory(std::string_view action, Function&& function) {
+  try {
+    return std::forward<Function>(function)();
+  } catch (const std::bad_alloc&) {
+    return Err(ErrorCode::kResourceExhausted, "not enough memory to {}", action);
+  }
 }
 
 }  // namespace mdsa

@@ -1,4 +1,4 @@
-// Whole models: against the double-precision reference, and the rules of generation.
+// Whole models against the double-precision reference.
 #include "mdsa/model.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <numeric>
-#include <thread>
 
 #include "base/float16.h"
 #include "engine/load.h"
@@ -19,9 +18,11 @@ namespace mdsa::engine {
 namespace {
 
 using ::testing::AllOf;
+using testing::BuildTinyModel;
 using ::testing::HasSubstr;
 using testing::MakeBuildInput;
 using testing::MakeSource;
+using testing::RandomIds;
 using testing::RandomWeights;
 using testing::Rows;
 using testing::RunReference;
@@ -29,24 +30,6 @@ using testing::TinyBertConfig;
 using testing::TinyLlamaConfig;
 using testing::TinyPhiConfig;
 using testing::TinyWeights;
-
-std::vector<TokenId> RandomIds(std::int64_t n, std::int64_t vocab, std::uint64_t seed = 9) {
-  testing::RandomFloats random(seed);
-  std::vector<TokenId> ids;
-  for (std::int64_t i = 0; i < n; ++i) {
-    ids.push_back(static_cast<TokenId>(std::abs(random.Next()) * static_cast<float>(vocab - 1)));
-  }
-  return ids;
-}
-
-std::shared_ptr<Model> Build(const ArchitectureConfig& config, const TinyWeights& weights,
-                             std::int64_t max_length = 0) {
-  BuildInput input = MakeBuildInput(config, MakeSource(config, weights));
-  input.max_length = max_length;
-  auto model = BuildModel(std::move(input));
-  EXPECT_TRUE(model) << model.error().ToString();
-  return *model;
-}
 
 void ExpectNear(std::span<const float> found, const std::vector<double>& expected) {
   ASSERT_EQ(found.size(), expected.size());
@@ -100,7 +83,7 @@ class DecoderTest : public ::testing::TestWithParam<NamedConfig> {
 
 TEST_P(DecoderTest, ForwardEqualsTheReference) {
   const auto weights = RandomWeights(config());
-  const auto model = Build(config(), weights);
+  const auto model = BuildTinyModel(config(), weights);
   constexpr std::int64_t kTokens = 11;
   const auto ids = RandomIds(3 * kTokens, config().vocab_size);
   const auto output = model->Forward({3, kTokens, ids});
@@ -114,7 +97,7 @@ TEST_P(DecoderTest, ForwardEqualsTheReference) {
 
 TEST_P(DecoderTest, PaddingIsHidden) {
   const auto weights = RandomWeights(config());
-  const auto model = Build(config(), weights);
+  const auto model = BuildTinyModel(config(), weights);
   const auto ids = RandomIds(12, config().vocab_size);
   const std::vector<std::uint8_t> mask = {1, 1, 1, 1, 0, 0, /**/ 0, 0, 1, 1, 1, 1};
   const auto output = model->Forward({2, 6, ids, mask});
@@ -134,7 +117,7 @@ TEST(ModelTest, LongSequencesAreComputedInChunks) {
   ArchitectureConfig config = TinyLlamaConfig();
   config.num_layers = 1;
   const auto weights = RandomWeights(config);
-  const auto model = Build(config, weights);
+  const auto model = BuildTinyModel(config, weights);
   const auto ids = RandomIds(700, config.vocab_size);
   const auto output = model->Forward({1, 700, ids});
   ASSERT_TRUE(output);
@@ -144,7 +127,7 @@ TEST(ModelTest, LongSequencesAreComputedInChunks) {
 TEST(ModelTest, BertEqualsTheReference) {
   const ArchitectureConfig config = TinyBertConfig();
   const auto weights = RandomWeights(config);
-  const auto model = Build(config, weights);
+  const auto model = BuildTinyModel(config, weights);
   const auto ids = RandomIds(14, config.vocab_size);
   const auto types = RandomIds(14, 3);
   const std::vector<std::uint8_t> mask = {1, 1, 1, 1, 1, 1, 1, /**/ 1, 1, 1, 1, 0, 0, 0};
@@ -166,7 +149,7 @@ TEST(ModelTest, BertClassifierEqualsTheReference) {
   config.num_labels = 3;
   config.labels = {"a", "b", "c"};
   const auto weights = RandomWeights(config);
-  const auto model = Build(config, weights);
+  const auto model = BuildTinyModel(config, weights);
   EXPECT_EQ(model->description().labels, config.labels);
   const auto ids = RandomIds(5, config.vocab_size);
   const auto output = model->Forward({1, 5, ids});
@@ -268,7 +251,7 @@ TEST(ModelTest, BlockTypesAreUsedAsStored) {
 }
 
 TEST(ModelTest, ForwardRefusesBadInput) {
-  const auto model = Build(TinyBertConfig(), RandomWeights(TinyBertConfig()));
+  const auto model = BuildTinyModel(TinyBertConfig(), RandomWeights(TinyBertConfig()));
   const std::vector<TokenId> ids = {1, 2, 3, 4};
   const std::vector<TokenId> bad = {1, 53, 3, 4};
   const std::vector<std::uint8_t> mask = {1, 1, 1};
@@ -286,125 +269,6 @@ TEST(ModelTest, ForwardRefusesBadInput) {
   EXPECT_THAT(error({2, 2, ids, {}, types}), HasSubstr("token_type_ids[2]"));
   const std::vector<TokenId> many(41);
   EXPECT_THAT(error({1, 41, many}), AllOf(HasSubstr("41"), HasSubstr("40")));
-}
-
-// Greedy continuation by the plain forward pass of the engine, one whole sequence a token.
-std::vector<TokenId> GreedyByForward(const Model& model, std::vector<TokenId> ids, std::int64_t n) {
-  const std::size_t prompt = ids.size();
-  for (std::int64_t i = 0; i < n; ++i) {
-    const auto output = model.Forward({1, std::ssize(ids), ids});
-    const auto vocab = static_cast<std::size_t>(model.description().vocab_size);
-    const auto last = std::span(output->logits->values).last(vocab);
-    ids.push_back(static_cast<TokenId>(std::ranges::max_element(last) - last.begin()));
-  }
-  return {ids.begin() + static_cast<std::ptrdiff_t>(prompt), ids.end()};
-}
-
-TEST(GenerateTest, CachedStepsEqualWholeForwardPasses) {
-  for (const ArchitectureConfig& config : {TinyLlamaConfig(), TinyPhiConfig()}) {
-    const auto model = Build(config, RandomWeights(config));
-    for (std::int64_t length : {1, 5, 120}) {  // the last grows the cache
-      const auto prompt = RandomIds(length, config.vocab_size);
-      GenerationOptions options;
-      options.max_new_tokens = 20;
-      const auto result = model->Generate(prompt, options);
-      ASSERT_TRUE(result) << result.error().ToString();
-      EXPECT_EQ(result->ids, GreedyByForward(*model, prompt, 20));
-      EXPECT_EQ(result->finish_reason, FinishReason::kMaxNewTokens);
-      EXPECT_EQ(result->prompt_tokens, length);
-    }
-  }
-}
-
-class GenerateRulesTest : public ::testing::Test {
- protected:
-  std::shared_ptr<Model> model_ = Build(TinyLlamaConfig(), RandomWeights(TinyLlamaConfig()), 30);
-  std::vector<TokenId> prompt_ = RandomIds(10, 61);
-};
-
-TEST_F(GenerateRulesTest, EndsAtAnEndToken) {
-  const auto free = model_->Generate(prompt_, {});
-  GenerationOptions options;
-  options.eos_token_ids = {free->ids[3]};
-  const auto result = model_->Generate(prompt_, options);
-  const auto first = std::ranges::find(free->ids, free->ids[3]) - free->ids.begin();
-  EXPECT_EQ(result->finish_reason, FinishReason::kEndOfSequence);
-  EXPECT_EQ(std::ssize(result->ids), first + 1);
-  options.min_new_tokens = 10;
-  const auto longer = model_->Generate(prompt_, options);
-  EXPECT_GE(longer->ids.size(), 10u);
-  for (std::size_t i = 0; i < 10; ++i) EXPECT_NE(longer->ids[i], free->ids[3]);
-}
-
-TEST_F(GenerateRulesTest, EndsWhenTheContextIsFull) {
-  const auto result = model_->Generate(prompt_, {});
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->finish_reason, FinishReason::kContextFull);
-  EXPECT_EQ(result->ids.size(), 20u);
-}
-
-TEST_F(GenerateRulesTest, SinksSeeEveryTokenAndCanEnd) {
-  std::vector<TokenId> seen;
-  const auto all = model_->Generate(prompt_, {}, {}, [&](TokenId id) {
-    seen.push_back(id);
-    return true;
-  });
-  EXPECT_EQ(seen, all->ids);
-  const auto cut = model_->Generate(prompt_, {}, {}, [n = 0](TokenId) mutable { return ++n < 3; });
-  EXPECT_EQ(cut->ids.size(), 3u);
-  EXPECT_EQ(cut->finish_reason, FinishReason::kCancelled);
-}
-
-TEST_F(GenerateRulesTest, AStopRequestIsAResult) {
-  std::stop_source stop;
-  const auto result = model_->Generate(
-      prompt_, {}, {},
-      [&, n = 0](TokenId) mutable {
-        if (++n == 4) stop.request_stop();
-        return true;
-      },
-      stop.get_token());
-  ASSERT_TRUE(result);
-  EXPECT_EQ(result->finish_reason, FinishReason::kCancelled);
-  EXPECT_EQ(result->ids.size(), 4u);
-}
-
-TEST_F(GenerateRulesTest, ErrorsNameTheirNumbers) {
-  const auto error = [&](std::span<const TokenId> prompt, const GenerationOptions& options = {}) {
-    const auto result = model_->Generate(prompt, options);
-    return result ? Error(ErrorCode::kInternal, "") : result.error();
-  };
-  EXPECT_EQ(error({}).code(), ErrorCode::kInvalidArgument);
-  const Error too_long = error(RandomIds(31, 61));
-  EXPECT_EQ(too_long.code(), ErrorCode::kResourceExhausted);
-  EXPECT_THAT(too_long.message(), AllOf(HasSubstr("31 tokens"), HasSubstr("may have 30")));
-  EXPECT_THAT(error(std::array<TokenId, 1>{61}).message(), HasSubstr("prompt[0] is 61"));
-  EXPECT_THAT(error(std::array<TokenId, 1>{-1}).message(), HasSubstr("-1"));
-  GenerationOptions options;
-  options.stop = {"x"};
-  EXPECT_EQ(error(prompt_, options).code(), ErrorCode::kFailedPrecondition);
-  options.stop = {};
-  options.max_new_tokens = 0;
-  EXPECT_EQ(error(prompt_, options).code(), ErrorCode::kInvalidArgument);
-  const auto bert = Build(TinyBertConfig(), RandomWeights(TinyBertConfig()));
-  EXPECT_EQ(bert->Generate(prompt_, {}).error().code(), ErrorCode::kUnsupported);
-  EXPECT_EQ(model_->Embed({}).error().code(), ErrorCode::kUnsupported);
-  EXPECT_EQ(bert->Classify({}).error().code(), ErrorCode::kUnsupported);
-}
-
-TEST_F(GenerateRulesTest, ConcurrentCallsDoNotDisturbEachOther) {
-  GenerationOptions options;
-  options.do_sample = true;
-  options.seed = 3;
-  const auto expected = model_->Generate(prompt_, options);
-  std::vector<std::vector<TokenId>> found(4);
-  {
-    std::vector<std::jthread> threads;
-    for (auto& ids : found) {
-      threads.emplace_back([&] { ids = model_->Generate(prompt_, options)->ids; });
-    }
-  }
-  for (const auto& ids : found) EXPECT_EQ(ids, expected->ids);
 }
 
 }  // namespace

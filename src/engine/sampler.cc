@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <string_view>
 
 #include "base/error.h"
 #include "kernels/ops.h"
@@ -13,18 +14,15 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-Status CheckLogits(std::span<const float> logits) {
+// What is wrong with the scores; empty if a token can be chosen by them.
+std::string_view Defect(std::span<const float> scores) {
   bool any_finite = false;
   bool bad = false;
-  for (float x : logits) {
+  for (float x : scores) {
     bad |= !(x < kInfinity);  // also catches NaN
     any_finite |= x > -kInfinity;
   }
-  if (!bad && any_finite) return {};
-  return Err(ErrorCode::kInvalidFormat,
-             "the model computed {}: its weights are damaged or exceed the range of their storage "
-             "type; check the checkpoint or load it with quantization 'none' or 'bfloat16'",
-             bad ? "NaN or infinite logits" : "no finite logit");
+  return bad ? "NaN or infinite logits" : any_finite ? "" : "no finite logit";
 }
 
 }  // namespace
@@ -39,8 +37,10 @@ Status CheckGenerationOptions(const GenerationOptions& options, std::int64_t voc
   if (options.min_new_tokens < 0 || options.min_new_tokens > options.max_new_tokens) {
     return invalid("min_new_tokens", options.min_new_tokens, "from 0 to max_new_tokens");
   }
-  if (!(options.repetition_penalty > 0.0) || !std::isfinite(options.repetition_penalty)) {
-    return invalid("repetition_penalty", options.repetition_penalty, "finite and above 0");
+  if (!(options.repetition_penalty > 0.0) ||
+      !std::isnormal(static_cast<float>(options.repetition_penalty))) {
+    return invalid("repetition_penalty", options.repetition_penalty,
+                   "above 0 and within the range of a float");
   }
   if (options.do_sample) {
     if (!(options.temperature > 0.0) || !std::isfinite(options.temperature)) {
@@ -89,7 +89,13 @@ void Sampler::Observe(TokenId id) {
 
 Result<std::span<const float>> Sampler::Process(std::span<const float> logits,
                                                 std::int64_t new_tokens) {
-  MDSA_TRY(CheckLogits(logits));
+  if (const std::string_view defect = Defect(logits); !defect.empty()) {
+    return Err(ErrorCode::kInvalidFormat,
+               "the model computed {}: its weights are damaged or exceed the range of their "
+               "storage type; check the checkpoint or load it with quantization 'none' or "
+               "'bfloat16'",
+               defect);
+  }
   const bool suppress = new_tokens < options_.min_new_tokens && !eos_ids_.empty();
   if (!suppress && observed_ids_.empty()) return logits;
   scores_.assign(logits.begin(), logits.end());
@@ -101,7 +107,11 @@ Result<std::span<const float>> Sampler::Process(std::span<const float> logits,
   if (suppress) {
     for (TokenId id : eos_ids_) scores_[static_cast<std::size_t>(id)] = -kInfinity;
   }
-  MDSA_TRY(CheckLogits(scores_));
+  if (const std::string_view defect = Defect(scores_); !defect.empty()) {
+    return Err(ErrorCode::kInvalidArgument,
+               "repetition_penalty {} and {} suppressed end tokens leave {}",
+               options_.repetition_penalty, suppress ? eos_ids_.size() : 0, defect);
+  }
   return scores_;
 }
 

@@ -53,6 +53,7 @@ class Sampler {
   // The token after `new_tokens` tokens of the answer. `logits` has vocab_size values. A NaN or
   // +infinity, or nothing but -infinity, is kInvalidFormat: finite weights within the range of
   // their storage do not produce it, so the checkpoint is damaged or does not fit its storage type.
+  // The same after the penalty and the suppression is kInvalidArgument: the options do not fit.
   Result<TokenId> Next(std::span<const float> logits, std::int64_t new_tokens);
 
   // The distribution that Next draws from when sampling, ids rising; valid until the next call.

@@ -36,6 +36,13 @@ Result<GenerationResult> ModelHandle::Generate(std::span<const TokenId> prompt,
   return model->Generate(prompt, options, on_text, on_token, std::move(stop));
 }
 
+Result<std::vector<GenerationResult>> ModelHandle::GenerateBatch(
+    std::span<const std::vector<TokenId>> prompts, const GenerationOptions& options,
+    const BatchTokenSink& on_token, std::stop_token stop) const {
+  MDSA_ASSIGN(const auto model, Acquire());
+  return model->GenerateBatch(prompts, options, on_token, std::move(stop));
+}
+
 Result<GenerationResult> ModelHandle::GenerateText(std::string_view prompt,
                                                    const GenerationOptions& options,
                                                    const TextSink& on_text, bool add_special_tokens,

@@ -1,7 +1,9 @@
 #include "support/tiny_model.h"
 
+#include <cmath>
 #include <utility>
 
+#include "base/check.h"
 #include "base/thread_pool.h"
 
 namespace mdsa::testing {
@@ -92,6 +94,26 @@ engine::BuildInput MakeBuildInput(const ArchitectureConfig& config,
   input.config = config;
   input.compute = std::make_shared<ThreadPool>(1);
   return input;
+}
+
+std::shared_ptr<Model> BuildTinyModel(const ArchitectureConfig& config, const TinyWeights& weights,
+                                      std::int64_t max_length,
+                                      std::shared_ptr<const Tokenizer> tokenizer) {
+  engine::BuildInput input = MakeBuildInput(config, MakeSource(config, weights));
+  input.max_length = max_length;
+  input.tokenizer = std::move(tokenizer);
+  auto model = engine::BuildModel(std::move(input));
+  MDSA_CHECK(model.has_value());
+  return *std::move(model);
+}
+
+std::vector<TokenId> RandomIds(std::int64_t n, std::int64_t vocab, std::uint64_t seed) {
+  RandomFloats random(seed);
+  std::vector<TokenId> ids;
+  for (std::int64_t i = 0; i < n; ++i) {
+    ids.push_back(static_cast<TokenId>(std::abs(random.Next()) * static_cast<float>(vocab - 1)));
+  }
+  return ids;
 }
 
 }  // namespace mdsa::testing

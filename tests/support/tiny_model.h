@@ -41,4 +41,12 @@ std::shared_ptr<FakeTensorSource> MakeSource(const ArchitectureConfig& config,
 engine::BuildInput MakeBuildInput(const ArchitectureConfig& config,
                                   std::shared_ptr<const TensorSource> source);
 
+// A ready model of such a checkpoint in fp32.
+std::shared_ptr<Model> BuildTinyModel(const ArchitectureConfig& config, const TinyWeights& weights,
+                                      std::int64_t max_length = 0,
+                                      std::shared_ptr<const Tokenizer> tokenizer = nullptr);
+
+// Ids in [0, vocab), the same on every machine.
+std::vector<TokenId> RandomIds(std::int64_t n, std::int64_t vocab, std::uint64_t seed = 9);
+
 }  // namespace mdsa::testing
