@@ -72,23 +72,7 @@ Status PrepareOutput(const Runner& runner, const ForwardInput& input, ForwardOut
   return {};
 }
 
-}  // namespace
-
-Model::Model(std::unique_ptr<const engine::Runner> runner,
-             std::shared_ptr<const Tokenizer> tokenizer)
-    : runner_(std::move(runner)), tokenizer_(std::move(tokenizer)) {}
-Model::~Model() = default;
-
-const ModelDescription& Model::description() const { return runner_->description(); }
-const std::shared_ptr<const Tokenizer>& Model::tokenizer() const { return tokenizer_; }
-
-std::size_t Model::memory_bytes() const {
-  return sizeof(Model) + runner_->memory_bytes() +
-         (tokenizer_ != nullptr ? tokenizer_->memory_bytes() : 0);
-}
-
-Result<ForwardOutput> Model::Forward(const ForwardInput& input) const {
-  const Runner& runner = *runner_;
+Result<ForwardOutput> RunForward(const Runner& runner, const ForwardInput& input) {
   MDSA_TRY(CheckInput(runner, input));
   ForwardOutput output;
   MDSA_TRY(PrepareOutput(runner, input, output));
@@ -111,6 +95,26 @@ Result<ForwardOutput> Model::Forward(const ForwardInput& input) const {
   MDSA_TRY(runner.RunSequences(
       {input.input_ids, input.token_type_ids, input.attention_mask, lengths, 0}, sink));
   return output;
+}
+
+}  // namespace
+
+Model::Model(std::unique_ptr<const engine::Runner> runner,
+             std::shared_ptr<const Tokenizer> tokenizer)
+    : runner_(std::move(runner)), tokenizer_(std::move(tokenizer)) {}
+Model::~Model() = default;
+
+const ModelDescription& Model::description() const { return runner_->description(); }
+const std::shared_ptr<const Tokenizer>& Model::tokenizer() const { return tokenizer_; }
+
+std::size_t Model::memory_bytes() const {
+  return sizeof(Model) + runner_->memory_bytes() +
+         (tokenizer_ != nullptr ? tokenizer_->memory_bytes() : 0);
+}
+
+Result<ForwardOutput> Model::Forward(const ForwardInput& input) const {
+  return CatchOutOfMemory("run the forward pass; pass fewer or shorter sequences",
+                          [&] { return RunForward(*runner_, input); });
 }
 
 }  // namespace mdsa

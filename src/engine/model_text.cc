@@ -106,20 +106,18 @@ Status CheckTexts(const std::shared_ptr<const Tokenizer>& tokenizer) {
              "the checkpoint has no tokenizer; add its tokenizer.json or vocab.txt");
 }
 
-}  // namespace
-
-Result<Tensor> Model::Embed(std::span<const std::string> texts) const {
-  const Runner& runner = *runner_;
+Result<Tensor> EmbedTexts(const Runner& runner, const std::shared_ptr<const Tokenizer>& tokenizer,
+                          std::span<const std::string> texts) {
   if (runner.config().family != ModelFamily::kBert) {
     return Err(ErrorCode::kUnsupported,
                "a {} model is decoder-only and gives no text embeddings; load an encoder",
                runner.description().family);
   }
-  MDSA_TRY(CheckTexts(tokenizer_));
+  MDSA_TRY(CheckTexts(tokenizer));
   const std::int64_t dim = runner.config().hidden_size;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), dim}));
   const PoolingConfig pooling = runner.pooling().value_or(PoolingConfig());
-  const TextBatch batch = Tokenize(*tokenizer_, texts, TextLengthLimit(runner));
+  const TextBatch batch = Tokenize(*tokenizer, texts, TextLengthLimit(runner));
   MDSA_TRY(CheckTokens(runner, batch));
   std::vector<float> staging;
   const auto pool = [&](const Pass& pass, Workspace& workspace) -> Status {
@@ -138,16 +136,17 @@ Result<Tensor> Model::Embed(std::span<const std::string> texts) const {
   return result;
 }
 
-Result<Tensor> Model::Classify(std::span<const std::string> texts) const {
-  const Runner& runner = *runner_;
+Result<Tensor> ClassifyTexts(const Runner& runner,
+                             const std::shared_ptr<const Tokenizer>& tokenizer,
+                             std::span<const std::string> texts) {
   if (!runner.heads().classifier) {
     return Err(ErrorCode::kUnsupported, "{} is no sequence classifier",
                runner.description().architecture);
   }
-  MDSA_TRY(CheckTexts(tokenizer_));
+  MDSA_TRY(CheckTexts(tokenizer));
   const std::int64_t labels = runner.config().num_labels;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), labels}));
-  const TextBatch batch = Tokenize(*tokenizer_, texts, TextLengthLimit(runner));
+  const TextBatch batch = Tokenize(*tokenizer, texts, TextLengthLimit(runner));
   MDSA_TRY(CheckTokens(runner, batch));
   MDSA_ASSIGN(Tensor scores, engine::MakeTensor({std::ssize(batch.lengths), labels}));
   const auto classify = [&](const Pass& pass, Workspace& workspace) -> Status {
@@ -166,6 +165,18 @@ Result<Tensor> Model::Classify(std::span<const std::string> texts) const {
     }
   }
   return result;
+}
+
+}  // namespace
+
+Result<Tensor> Model::Embed(std::span<const std::string> texts) const {
+  return CatchOutOfMemory("embed the texts; pass fewer of them",
+                          [&] { return EmbedTexts(*runner_, tokenizer_, texts); });
+}
+
+Result<Tensor> Model::Classify(std::span<const std::string> texts) const {
+  return CatchOutOfMemory("classify the texts; pass fewer of them",
+                          [&] { return ClassifyTexts(*runner_, tokenizer_, texts); });
 }
 
 }  // namespace mdsa
