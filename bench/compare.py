@@ -3,7 +3,8 @@
 Run it with `make bench`. Each row is measured in a fresh process per engine (so that resident and peak memory are its
 own) on the same machine, same threads and same work; the engines alternate over the rounds and the median is printed.
 The work: SmolLM2-135M-Instruct from one Hugging Face folder (fp32 safetensors), a prompt of 128 tokens, 64 new tokens
-greedy; MiniLM: one text of 16 and one of 128 tokens.
+greedy, and eight prompts of 16 tokens continued together by 32; MiniLM: one text of 16 tokens, one of 128, and 64 texts
+of 16 to 128 tokens in one call.
 """
 
 import argparse
@@ -20,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 PROMPT_TOKENS, NEW_TOKENS = 128, 64
+BATCH, BATCH_PROMPT_TOKENS, BATCH_NEW_TOKENS = 8, 16, 32
 ENGINES = ("mdsa", "transformers")
 QUANTIZATIONS = ("none", "int8", "int4")
 
@@ -68,10 +70,9 @@ def causal_lm_mdsa(folder: str, quantization: str, threads: int) -> dict:
 
     config = ModelConfig(folder, "tier3", device="cpu", quantization=quantization, max_length=1024)
     (model, _), row = measure_load(lambda: ModelLoader().load(config))
-    ids = np.arange(1000, 1000 + PROMPT_TOKENS)[None]
 
-    def generate(count):
-        return model.generate(ids, max_new_tokens=count, min_new_tokens=count)
+    def generate(prompts, count):
+        return model.generate(np.array(prompts), max_new_tokens=count, min_new_tokens=count)
 
     return row | generation_rates(generate)
 
@@ -95,23 +96,31 @@ def causal_lm_transformers(folder: str, quantization: str, threads: int) -> dict
     model, row = measure_load(
         lambda: AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, dtype=dtype).eval()
     )
-    ids = torch.arange(1000, 1000 + PROMPT_TOKENS)[None]
-    mask = torch.ones_like(ids)
 
-    def generate(count):
+    def generate(prompts, count):
+        ids = torch.tensor(prompts)
+        limits = {"max_new_tokens": count, "min_new_tokens": count}
         with torch.inference_mode():
             return model.generate(
-                ids, attention_mask=mask, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, pad_token_id=0, **limits
             )
 
     return row | generation_rates(generate)
 
 
 def generation_rates(generate) -> dict:
-    """Prefill from one new token; decode from the difference to many."""
-    first = timed(lambda: generate(1), 5)
-    many = timed(lambda: generate(1 + NEW_TOKENS), 3)
-    return {"prefill_tok_s": PROMPT_TOKENS / first, "decode_tok_s": NEW_TOKENS / (many - first)}
+    """Prefill from one new token; decode from the difference to many; tokens of all answers for a batch."""
+    prompt = [list(range(1000, 1000 + PROMPT_TOKENS))]
+    first = timed(lambda: generate(prompt, 1), 5)
+    many = timed(lambda: generate(prompt, 1 + NEW_TOKENS), 3)
+    prompts = [list(range(1000 * i, 1000 * i + BATCH_PROMPT_TOKENS)) for i in range(1, BATCH + 1)]
+    batch_first = timed(lambda: generate(prompts, 1), 3)
+    batch_many = timed(lambda: generate(prompts, 1 + BATCH_NEW_TOKENS), 3)
+    return {
+        "prefill_tok_s": PROMPT_TOKENS / first,
+        "decode_tok_s": NEW_TOKENS / (many - first),
+        "batch_tok_s": BATCH * BATCH_NEW_TOKENS / (batch_many - batch_first),
+    }
 
 
 def text_of_tokens(count: int) -> str:
@@ -119,15 +128,19 @@ def text_of_tokens(count: int) -> str:
     return " ".join(["hello"] * (count - 2))
 
 
+def embedding_times(embed) -> dict:
+    """Milliseconds of a call."""
+    work = {f"embed_{tokens}_ms": ([text_of_tokens(tokens)], 30) for tokens in (16, 128)}
+    work["embed_64_texts_ms"] = ([text_of_tokens(16 + 112 * i // 63) for i in range(64)], 3)
+    return {name: 1000 * timed(lambda texts=texts: embed(texts), repeats) for name, (texts, repeats) in work.items()}
+
+
 def encoder_mdsa(folder: str, quantization: str, threads: int) -> dict:
     from mdsa.models import ModelConfig, ModelLoader
 
-    config = ModelConfig(folder, "tier1", device="cpu", max_length=256)
+    config = ModelConfig(folder, "tier1", device="cpu", max_length=256, batch_size=64)
     (model, _), row = measure_load(lambda: ModelLoader().load(config))
-    for tokens in (16, 128):
-        text = [text_of_tokens(tokens)]
-        row[f"embed_{tokens}_ms"] = 1000 * timed(lambda text=text: model.embed(text), 30)
-    return row
+    return row | embedding_times(model.embed)
 
 
 def encoder_transformers(folder: str, quantization: str, threads: int) -> dict:
@@ -139,18 +152,15 @@ def encoder_transformers(folder: str, quantization: str, threads: int) -> dict:
         lambda: (AutoModel.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder))
     )
 
-    def embed(text):
+    def embed(texts):
         with torch.inference_mode():
-            inputs = tokenizer(text, return_tensors="pt")
+            inputs = tokenizer(texts, padding=True, return_tensors="pt")
             hidden = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"][..., None]
             vectors = (hidden * mask).sum(1) / mask.sum(1)
             return torch.nn.functional.normalize(vectors)
 
-    for tokens in (16, 128):
-        text = [text_of_tokens(tokens)]
-        row[f"embed_{tokens}_ms"] = 1000 * timed(lambda text=text: embed(text), 30)
-    return row
+    return row | embedding_times(embed)
 
 
 WORKERS = {
@@ -196,10 +206,10 @@ def print_table(title: str, results: dict[str, dict[str, dict]]) -> None:
     """results[variant][engine] -> row."""
     columns = list(next(iter(next(iter(results.values())).values())))
     print(f"\n{title}")
-    print(f"{'':<8}{'':<14}" + "".join(f"{column:>15}" for column in columns))
+    print(f"{'':<8}{'':<14}" + "".join(f"{column:>18}" for column in columns))
     for variant, engines in results.items():
         for engine in ENGINES:
-            print(f"{variant:<8}{engine:<14}" + "".join(f"{engines[engine][column]:>15.2f}" for column in columns))
+            print(f"{variant:<8}{engine:<14}" + "".join(f"{engines[engine][column]:>18.2f}" for column in columns))
 
 
 def main() -> None:
@@ -232,7 +242,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps({" ".join(key): value for key, value in rows.items()}, indent=1))
     print(f"{arguments.rounds} rounds, {arguments.threads} threads, medians; memory in MB of 1,000,000 bytes")
     print_table(
-        f"SmolLM2-135M, prompt {PROMPT_TOKENS} tokens, {NEW_TOKENS} new",
+        f"SmolLM2-135M, prompt {PROMPT_TOKENS} tokens, {NEW_TOKENS} new; batch of {BATCH}",
         {q: {e: medians["causal_lm", q, e] for e in ENGINES} for q in QUANTIZATIONS},
     )
     print_table("MiniLM", {"none": {e: medians["encoder", "none", e] for e in ENGINES}})
