@@ -49,9 +49,13 @@ venv-test: packages-test
 
 # --- build -------------------------------------------------------------------------------------------------------
 
+# Tests and benchmarks need more packages than the product: only the targets that run them ask for them.
+DEVELOPER_MODE := OFF
+test test-cpp test-install test-python bench: DEVELOPER_MODE := ON
+
 .PHONY: configure build
 configure: venv
-	@$(CMAKE) --preset release $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(VPY) > $(BUILD)/configure.log \
+	@$(CMAKE) --preset release $(CMAKE_ARGS) -DMDSA_DEVELOPER_MODE=$(DEVELOPER_MODE) -DMDSA_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(VPY) > $(BUILD)/configure.log \
 	  || { cat $(BUILD)/configure.log; exit 1; }
 build: configure
 	@$(CMAKE) --build $(RELEASE) -j $(JOBS)
