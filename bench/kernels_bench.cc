@@ -7,10 +7,16 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "base/page_buffer.h"
+#include "kernels/dispatch.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
 
@@ -32,6 +38,20 @@ std::vector<float> Random(std::int64_t n) {
   for (float& value : values) value = normal(random);
   return values;
 }
+
+// As the engine allocates it: whole pages, before the first product.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t bytes) {
+    auto pages = PageBuffer::Allocate(bytes);
+    if (!pages) std::abort();
+    pages_ = *std::move(pages);
+  }
+  operator std::span<std::byte>() { return pages_.bytes(); }
+
+ private:
+  PageBuffer pages_;
+};
 
 // Bits of one stored value.
 std::int64_t Bits(WeightFormat format) {
@@ -71,12 +91,13 @@ void BM_MatMul(benchmark::State& state, WeightFormat format) {
   view.absmax_offset = 0.2f;
   const std::vector<float> x = Random(m * cols);
   std::vector<float> out(static_cast<std::size_t>(m * rows));
+  Scratch scratch(MatMulScratchBytes(m, cols, Pool().threads()));
   std::int64_t copy = 0;
   for (auto _ : state) {
     view.data = data.data() + copy * bytes;
     copy = (copy + 1) % copies;
     const MatMulTask task{view, nullptr, out.data(), rows};
-    MatMul(x.data(), cols, m, {&task, 1}, {}, Pool());
+    MatMul(x.data(), cols, m, {&task, 1}, scratch, Pool());
     benchmark::ClobberMemory();
   }
   const auto runs = static_cast<double>(state.iterations());
@@ -125,8 +146,10 @@ void BM_Attention(benchmark::State& state) {
   args.q = q.data();
   args.keys = args.values = cache.data();
   args.out = out.data();
+  Scratch scratch(
+      AttentionScratchBytes(args.m, args.heads, args.kv_heads, kDim, Pool().threads()));
   for (auto _ : state) {
-    Attention(args, Pool());
+    Attention(args, scratch, Pool());
     benchmark::ClobberMemory();
   }
 }
@@ -173,3 +196,17 @@ BENCHMARK(BM_Norm)->Args({1, 576, 0})->Args({128, 576, 0})->Args({128, 384, 1})-
 
 }  // namespace
 }  // namespace mdsa::kernels
+
+int main(int argc, char** argv) {
+  if (const auto status = mdsa::kernels::CheckEnvironmentTarget(); !status) {
+    std::fprintf(stderr, "%s\n", status.error().ToString().c_str());
+    return 1;
+  }
+  benchmark::AddCustomContext("target", std::string(mdsa::kernels::ActiveTarget()));
+  benchmark::AddCustomContext("threads", std::to_string(mdsa::kernels::Pool().threads()));
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

@@ -38,7 +38,7 @@ Result<std::span<const float>> DecoderSession::Append(std::span<const TokenId> i
   }
   const Linear& head = *runner_.heads().language_model;
   ops.MatMul(workspace_.hidden + (rows - 1) * head.weight.cols, 1,
-             std::array{head.To(logits_->data)});
+             std::array{head.To(logits_->data)}, workspace_.scratch);
   return ops.ToHost(logits_->data, head.weight.rows, staging_);
 }
 

@@ -1,4 +1,4 @@
-// The table of a target without bf16 instructions: everything in fp32.
+// The table of one target.
 #pragma once
 
 #include "kernels/matmul_packed-inl.h"
@@ -12,39 +12,17 @@ namespace {
 constexpr std::int64_t kMinPackedRows = 10;
 constexpr std::int64_t kMinPackedRowsDecoded = 8;  // formats the dot product decodes to a buffer
 
-inline ActivationForm ChooseFloatForm(const WeightView& weight, std::int64_t m) {
-  const bool decoded = weight.format > WeightFormat::kInt8;
-  return m >= (decoded ? kMinPackedRowsDecoded : kMinPackedRows) ? ActivationForm::kPackedFloat
-                                                                 : ActivationForm::kFloat;
+bool PaysToPack(const WeightView& weight, std::int64_t m) {
+  return m >= (HasVectorDecoder(weight.format) ? kMinPackedRows : kMinPackedRowsDecoded);
 }
 
-inline std::int64_t FloatFormBytes(ActivationForm form, std::int64_t m, std::int64_t cols) {
-  return form == ActivationForm::kPackedFloat ? 4 * m * cols : 0;
-}
-
-inline void PrepareFloat(ActivationForm form, const ActivationArgs& args, std::int64_t begin,
-                         std::int64_t end, std::byte* prepared) {
-  if (form != ActivationForm::kPackedFloat) return;
-  PackActivationsFloat(args, begin, end, reinterpret_cast<float*>(prepared));
-}
-
-inline void MultiplyFloatForm(ActivationForm form, const ProductArgs& args, std::int64_t row_begin,
-                              std::int64_t row_end, std::int64_t begin, std::int64_t end) {
-  if (form == ActivationForm::kPackedFloat) {
-    MultiplyPackedFloat(args, row_begin, row_end, begin, end);
-  } else {
-    MultiplyFloat(args, row_begin, row_end, begin, end);
-  }
-}
-
-[[maybe_unused]] constexpr MatMulKernels kFloatKernels = {
+constexpr MatMulKernels kVectorKernels = {
     .max_chunk_rows = kMaxTileRows,
     .panel_rows = kPanelRows,
-    .choose_form = [](const WeightView& weight, std::int64_t m,
-                      bool) { return ChooseFloatForm(weight, m); },
-    .form_bytes = FloatFormBytes,
-    .prepare = PrepareFloat,
-    .multiply = MultiplyFloatForm,
+    .pays_to_pack = PaysToPack,
+    .pack_activations = PackActivations,
+    .multiply_dots = MultiplyDots,
+    .multiply_packed = MultiplyPacked,
     .decode = Decode,
 };
 

@@ -89,7 +89,7 @@ MDSA_INLINE VF Round(VF a) {
   const VF magic = Set1(12582912.0f);
   return (a + magic) - magic;
 }
-// a * 2^n for an integral n in [-150, 128].
+// a * 2^n for an integral n in [-151, 128], which is what Exp asks for; NaN for a NaN a.
 MDSA_INLINE VF ScaleByPowerOf2(VF a, VF n) {
   VF result;
   for (int i = 0; i < kLanes; ++i) {
