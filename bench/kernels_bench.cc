@@ -53,29 +53,29 @@ class Scratch {
   PageBuffer pages_;
 };
 
-// Bits of one stored value.
-std::int64_t Bits(WeightFormat format) {
+// Of n values, without scales that are stored apart.
+std::int64_t StoredBytes(WeightFormat format, DType block_type, std::int64_t n) {
   switch (format) {
     case WeightFormat::kF32:
-      return 32;
+      return 4 * n;
     case WeightFormat::kF16:
     case WeightFormat::kBF16:
-      return 16;
+      return 2 * n;
     case WeightFormat::kInt8:
-      return 8;
+      return n;
     case WeightFormat::kNf4:
-      return 4;
+      return n / 2;
     case WeightFormat::kBlocks:
-      return 5;  // Q4_1
+      return n / TraitsOf(block_type).block_elements * TraitsOf(block_type).block_bytes;
   }
   return 0;
 }
 
-void BM_MatMul(benchmark::State& state, WeightFormat format) {
+void BM_MatMul(benchmark::State& state, WeightFormat format, DType block_type = DType::kQ4_1) {
   const std::int64_t m = state.range(0);
   const std::int64_t rows = state.range(1);
   const std::int64_t cols = state.range(2);
-  const std::int64_t bytes = rows * cols * Bits(format) / 8;
+  const std::int64_t bytes = StoredBytes(format, block_type, rows * cols);
   const std::int64_t copies =
       m == 1 ? std::max<std::int64_t>(1, (std::int64_t{96} << 20) / bytes) : 1;
   // Small positive exponents in every format: no subnormal or infinite value slows the product
@@ -84,7 +84,7 @@ void BM_MatMul(benchmark::State& state, WeightFormat format) {
   const std::vector<float> row_scale(static_cast<std::size_t>(rows), 0.01f);
   const std::vector<std::uint8_t> codes(static_cast<std::size_t>(rows * cols / 64 + 1), 200);
   const std::vector<float> nested(codes.size() / 256 + 1, 0.1f);
-  WeightView view{.format = format, .block_type = DType::kQ4_1, .rows = rows, .cols = cols};
+  WeightView view{.format = format, .block_type = block_type, .rows = rows, .cols = cols};
   view.row_scale = row_scale.data();
   view.absmax_codes = codes.data();
   view.nested_absmax = nested.data();
@@ -108,7 +108,7 @@ void BM_MatMul(benchmark::State& state, WeightFormat format) {
 }
 
 void Shapes(benchmark::internal::Benchmark* bench) {
-  for (const std::int64_t m : {1, 8, 16, 128, 512}) {
+  for (const std::int64_t m : {1, 2, 4, 8, 16, 128, 512}) {
     for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{576, 576},
                                      {1536, 576},
                                      {576, 1536},
@@ -129,6 +129,16 @@ BENCHMARK_CAPTURE(BM_MatMul, int8, WeightFormat::kInt8)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_MatMul, nf4, WeightFormat::kNf4)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_MatMul, q4_1, WeightFormat::kBlocks)->Apply(Shapes);
 
+// Rows of whole blocks of 256 too.
+void BlockShapes(benchmark::internal::Benchmark* bench) {
+  for (const std::int64_t m : {1, 2, 4, 8, 128}) bench->Args({m, 2048, 2048});
+  bench->UseRealTime();
+}
+BENCHMARK_CAPTURE(BM_MatMul, q4_0, WeightFormat::kBlocks, DType::kQ4_0)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0, WeightFormat::kBlocks, DType::kQ8_0)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q4_k, WeightFormat::kBlocks, DType::kQ4K)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q6_k, WeightFormat::kBlocks, DType::kQ6K)->Apply(BlockShapes);
+
 // Arguments: queries, keys, heads, key/value heads; head size 64, causal.
 void BM_Attention(benchmark::State& state) {
   constexpr std::int64_t kDim = 64;
@@ -146,8 +156,7 @@ void BM_Attention(benchmark::State& state) {
   args.q = q.data();
   args.keys = args.values = cache.data();
   args.out = out.data();
-  Scratch scratch(
-      AttentionScratchBytes(args.m, args.heads, args.kv_heads, kDim, Pool().threads()));
+  Scratch scratch(AttentionScratchBytes(args.m, args.heads, args.kv_heads, kDim, Pool().threads()));
   for (auto _ : state) {
     Attention(args, scratch, Pool());
     benchmark::ClobberMemory();

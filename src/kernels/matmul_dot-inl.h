@@ -151,42 +151,6 @@ inline float RowScale(const WeightView& weight, std::int64_t row) {
   return weight.format == WeightFormat::kInt8 ? weight.row_scale[row] * quant::kInt8Inverse : 1.0f;
 }
 
-// The finished sums of rows [row, row + n) to the output.
-inline void WriteSums(const MatMulTask& task, const float* sums, std::int64_t m, std::int64_t row,
-                      std::int64_t n, bool scaled, float* out) {
-  for (std::int64_t j = 0; j < n; ++j) {
-    const float scale = scaled ? RowScale(task.weight, row + j) : 1.0f;
-    const float bias = task.bias != nullptr ? task.bias[row + j] : 0.0f;
-    for (std::int64_t i = 0; i < m; ++i) {
-      out[i * task.out_stride + row + j] = sums[i * kDotTileN + j] * scale + bias;
-    }
-  }
-}
-
-inline void MultiplyDots(const ProductArgs& args, std::int64_t row_begin, std::int64_t row_end,
-                         std::int64_t begin, std::int64_t end) {
-  const WeightView& weight = args.task->weight;
-  auto* buffer = reinterpret_cast<float*>(args.scratch);
-  const bool stored = HasVectorDecoder(weight.format);
-  const std::int64_t x_stride = args.activations.x_stride;
-  for (std::int64_t row = row_begin; row < row_end; row += kDotTileN) {
-    const std::int64_t n = row_end - row < kDotTileN ? row_end - row : kDotTileN;
-    for (std::int64_t first = begin; first < end; first += kMaxDotRows) {
-      const std::int64_t m = end - first < kMaxDotRows ? end - first : kMaxDotRows;
-      const float* x = args.activations.x + first * x_stride;
-      float sums[kMaxDotRows * kDotTileN];
-      for (std::int64_t i = 0; i < m * kDotTileN; ++i) sums[i] = 0.0f;
-      if (stored) {
-        DotStored(weight, x, x_stride, m, row, n, sums);
-      } else {
-        DotDecoded(weight, x, x_stride, m, row, n, buffer, sums);
-      }
-      WriteSums(*args.task, sums, m, row, n, stored,
-                args.task->out + first * args.task->out_stride);
-    }
-  }
-}
-
 }  // namespace
 }  // namespace MDSA_TARGET_NAMESPACE
 }  // namespace mdsa::kernels
