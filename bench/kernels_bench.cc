@@ -7,10 +7,16 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "base/page_buffer.h"
+#include "kernels/dispatch.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
 
@@ -33,29 +39,43 @@ std::vector<float> Random(std::int64_t n) {
   return values;
 }
 
-// Bits of one stored value.
-std::int64_t Bits(WeightFormat format) {
+// As the engine allocates it: whole pages, before the first product.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t bytes) {
+    auto pages = PageBuffer::Allocate(bytes);
+    if (!pages) std::abort();
+    pages_ = *std::move(pages);
+  }
+  operator std::span<std::byte>() { return pages_.bytes(); }
+
+ private:
+  PageBuffer pages_;
+};
+
+// Of n values, without scales that are stored apart.
+std::int64_t StoredBytes(WeightFormat format, DType block_type, std::int64_t n) {
   switch (format) {
     case WeightFormat::kF32:
-      return 32;
+      return 4 * n;
     case WeightFormat::kF16:
     case WeightFormat::kBF16:
-      return 16;
+      return 2 * n;
     case WeightFormat::kInt8:
-      return 8;
+      return n;
     case WeightFormat::kNf4:
-      return 4;
+      return n / 2;
     case WeightFormat::kBlocks:
-      return 5;  // Q4_1
+      return n / TraitsOf(block_type).block_elements * TraitsOf(block_type).block_bytes;
   }
   return 0;
 }
 
-void BM_MatMul(benchmark::State& state, WeightFormat format) {
+void BM_MatMul(benchmark::State& state, WeightFormat format, DType block_type = DType::kQ4_1) {
   const std::int64_t m = state.range(0);
   const std::int64_t rows = state.range(1);
   const std::int64_t cols = state.range(2);
-  const std::int64_t bytes = rows * cols * Bits(format) / 8;
+  const std::int64_t bytes = StoredBytes(format, block_type, rows * cols);
   const std::int64_t copies =
       m == 1 ? std::max<std::int64_t>(1, (std::int64_t{96} << 20) / bytes) : 1;
   // Small positive exponents in every format: no subnormal or infinite value slows the product
@@ -64,19 +84,20 @@ void BM_MatMul(benchmark::State& state, WeightFormat format) {
   const std::vector<float> row_scale(static_cast<std::size_t>(rows), 0.01f);
   const std::vector<std::uint8_t> codes(static_cast<std::size_t>(rows * cols / 64 + 1), 200);
   const std::vector<float> nested(codes.size() / 256 + 1, 0.1f);
-  WeightView view{.format = format, .block_type = DType::kQ4_1, .rows = rows, .cols = cols};
+  WeightView view{.format = format, .block_type = block_type, .rows = rows, .cols = cols};
   view.row_scale = row_scale.data();
   view.absmax_codes = codes.data();
   view.nested_absmax = nested.data();
   view.absmax_offset = 0.2f;
   const std::vector<float> x = Random(m * cols);
   std::vector<float> out(static_cast<std::size_t>(m * rows));
+  Scratch scratch(MatMulScratchBytes(m, cols, Pool().threads()));
   std::int64_t copy = 0;
   for (auto _ : state) {
     view.data = data.data() + copy * bytes;
     copy = (copy + 1) % copies;
     const MatMulTask task{view, nullptr, out.data(), rows};
-    MatMul(x.data(), cols, m, {&task, 1}, {}, Pool());
+    MatMul(x.data(), cols, m, {&task, 1}, scratch, Pool());
     benchmark::ClobberMemory();
   }
   const auto runs = static_cast<double>(state.iterations());
@@ -87,7 +108,7 @@ void BM_MatMul(benchmark::State& state, WeightFormat format) {
 }
 
 void Shapes(benchmark::internal::Benchmark* bench) {
-  for (const std::int64_t m : {1, 8, 16, 128, 512}) {
+  for (const std::int64_t m : {1, 2, 4, 8, 16, 128, 512}) {
     for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{576, 576},
                                      {1536, 576},
                                      {576, 1536},
@@ -108,6 +129,16 @@ BENCHMARK_CAPTURE(BM_MatMul, int8, WeightFormat::kInt8)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_MatMul, nf4, WeightFormat::kNf4)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_MatMul, q4_1, WeightFormat::kBlocks)->Apply(Shapes);
 
+// Rows of whole blocks of 256 too.
+void BlockShapes(benchmark::internal::Benchmark* bench) {
+  for (const std::int64_t m : {1, 2, 4, 8, 128}) bench->Args({m, 2048, 2048});
+  bench->UseRealTime();
+}
+BENCHMARK_CAPTURE(BM_MatMul, q4_0, WeightFormat::kBlocks, DType::kQ4_0)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0, WeightFormat::kBlocks, DType::kQ8_0)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q4_k, WeightFormat::kBlocks, DType::kQ4K)->Apply(BlockShapes);
+BENCHMARK_CAPTURE(BM_MatMul, q6_k, WeightFormat::kBlocks, DType::kQ6K)->Apply(BlockShapes);
+
 // Arguments: queries, keys, heads, key/value heads; head size 64, causal.
 void BM_Attention(benchmark::State& state) {
   constexpr std::int64_t kDim = 64;
@@ -125,8 +156,9 @@ void BM_Attention(benchmark::State& state) {
   args.q = q.data();
   args.keys = args.values = cache.data();
   args.out = out.data();
+  Scratch scratch(AttentionScratchBytes(args.m, args.heads, args.kv_heads, kDim, Pool().threads()));
   for (auto _ : state) {
-    Attention(args, Pool());
+    Attention(args, scratch, Pool());
     benchmark::ClobberMemory();
   }
 }
@@ -173,3 +205,17 @@ BENCHMARK(BM_Norm)->Args({1, 576, 0})->Args({128, 576, 0})->Args({128, 384, 1})-
 
 }  // namespace
 }  // namespace mdsa::kernels
+
+int main(int argc, char** argv) {
+  if (const auto status = mdsa::kernels::CheckEnvironmentTarget(); !status) {
+    std::fprintf(stderr, "%s\n", status.error().ToString().c_str());
+    return 1;
+  }
+  benchmark::AddCustomContext("target", std::string(mdsa::kernels::ActiveTarget()));
+  benchmark::AddCustomContext("threads", std::to_string(mdsa::kernels::Pool().threads()));
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

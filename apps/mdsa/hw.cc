@@ -17,7 +17,7 @@
 namespace mdsa::cli {
 namespace {
 
-std::string Json(const HardwareInfo& hardware) {
+std::string Json(const HardwareInfo& hardware, const std::string& kernels) {
   nlohmann::ordered_json cuda = nlohmann::ordered_json::array();
   for (const CudaDevice& device : hardware.cuda_devices) {
     cuda.push_back(
@@ -33,14 +33,14 @@ std::string Json(const HardwareInfo& hardware) {
                    {"logical_cores", hardware.logical_cores},
                    {"usable_cores", hardware.usable_cores},
                    {"cpu_features", hardware.cpu_features},
-                   {"kernel_target", KernelTarget()},
+                   {"kernel_target", kernels},
                    {"total_memory_bytes", hardware.total_memory_bytes},
                    {"available_memory_bytes", hardware.available_memory_bytes},
                    {"cuda_devices", std::move(cuda)},
                    {"mps", hardware.has_mps}});
 }
 
-std::string Text(const HardwareInfo& hardware) {
+std::string Text(const HardwareInfo& hardware, const std::string& kernels) {
   std::vector<std::vector<std::string>> rows = {
       {"platform", hardware.platform},
       {"processor", OneLine(hardware.cpu_model)},
@@ -48,7 +48,7 @@ std::string Text(const HardwareInfo& hardware) {
        fmt::format("{} physical, {} logical, {} usable by this process", hardware.physical_cores,
                    hardware.logical_cores, hardware.usable_cores)},
       {"features", fmt::format("{}", fmt::join(hardware.cpu_features, " "))},
-      {"kernels", KernelTarget()},
+      {"kernels", kernels},
       {"memory", fmt::format("{}, {} available", HumanBytes(hardware.total_memory_bytes),
                              HumanBytes(hardware.available_memory_bytes))}};
   for (const CudaDevice& device : hardware.cuda_devices) {
@@ -74,8 +74,10 @@ void AddHwCommand(CLI::App& app, Command& command) {
       "  mdsa hw --json\n");
   hw->final_callback([json, &command] {
     command = [json](Console& console) -> CommandResult {
+      const auto kernels = KernelTarget();
+      if (!kernels) return std::unexpected(kernels.error());
       const HardwareInfo hardware = DetectHardware();
-      console.Write(*json ? Json(hardware) : Text(hardware));
+      console.Write(*json ? Json(hardware, *kernels) : Text(hardware, *kernels));
       return kExitOk;
     };
   });

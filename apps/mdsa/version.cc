@@ -34,12 +34,13 @@ void AddVersionCommand(CLI::App& app, Command& command) {
       "  mdsa version --json\n");
   version->final_callback([json, &command] {
     command = [json](Console& console) -> CommandResult {
-      const std::string kernels = KernelTarget();
-      console.Write(
-          *json ? DumpJson(
-                      {{"version", Version()}, {"kernel_target", kernels}, {"compiler", kCompiler}})
-                : fmt::format("mdsa {}\nkernels   {}\ncompiler  {}\n", Version(), kernels,
-                              kCompiler));
+      const auto kernels = KernelTarget();
+      if (!kernels) return std::unexpected(kernels.error());
+      console.Write(*json ? DumpJson({{"version", Version()},
+                                      {"kernel_target", *kernels},
+                                      {"compiler", kCompiler}})
+                          : fmt::format("mdsa {}\nkernels   {}\ncompiler  {}\n", Version(),
+                                        *kernels, kCompiler));
       return kExitOk;
     };
   });

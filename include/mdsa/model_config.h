@@ -20,7 +20,7 @@ enum class ModelTier : std::uint8_t {
 enum class QuantizationType : std::uint8_t {
   kNone,  // as stored in the checkpoint
   kInt4,  // NF4 with double quantization, blocks of 64
-  kInt8,  // LLM.int8(), threshold 6.0
+  kInt8,  // the weights of LLM.int8(), with fp32 activations
   kFp16,
   kBFloat16,
 };

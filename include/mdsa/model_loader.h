@@ -33,7 +33,7 @@ struct MemoryEstimate {
   std::uint64_t weights_bytes = 0;       // packed
   std::uint64_t kv_bytes_per_token = 0;  // 0 for encoders
   std::uint64_t kv_bytes = 0;            // for config.max_length tokens
-  std::uint64_t scratch_bytes = 0;       // activations of one call
+  std::uint64_t scratch_bytes = 0;       // activations of one call, kernel scratch among them
   std::uint64_t peak_load_bytes = 0;     // weights and what the load needs beside them
   // No file at hand: weights alone, from the parameter count that the name suggests.
   bool approximate = false;

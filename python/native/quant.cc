@@ -38,7 +38,7 @@ nb::tuple Nf4Nest(const ArrayIn<float, 1>& absmax) {
   float offset = 0.0f;
   {
     const nb::gil_scoped_release release;
-    offset = kernels::Nf4Nest(SpanOf(absmax), codes, nested);
+    offset = quant::Nf4NestReference(SpanOf(absmax), codes, nested);
   }
   return nb::make_tuple(ToNumpy(std::move(codes), {blocks}),
                         ToNumpy(std::move(nested), {nested_blocks}), offset);

@@ -46,7 +46,7 @@ void AttendSequences(const Ops& ops, const ArchitectureConfig& config, const Row
     args.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
     args.out = workspace.attention + row * query_stride;
     args.out_stride = query_stride;
-    ops.Attention(args);
+    ops.Attention(args, workspace.scratch);
     row += sequence.rows;
   }
 }

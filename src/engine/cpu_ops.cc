@@ -57,12 +57,12 @@ class CpuOps final : public Ops {
     }
   }
 
-  void MatMul(const float* x, std::int64_t m,
-              std::span<const kernels::MatMulTask> tasks) const override {
-    // Reduced activations are faster in prefill, but measured on SmolLM2 they put the logits of
-    // some prompts at a cosine of 0.9991 (NF4) and 0.9964 (INT8) to the same weights in fp32.
-    constexpr kernels::MatMulOptions kOptions = {.reduced_activations = false};
-    kernels::MatMul(x, tasks.front().weight.cols, m, tasks, kOptions, *pool_);
+  std::size_t ScratchBytes(const ArchitectureConfig& config, std::int64_t max_rows) const override {
+    return CpuScratchBytes(config, max_rows, pool_->threads());
+  }
+  void MatMul(const float* x, std::int64_t m, std::span<const kernels::MatMulTask> tasks,
+              std::span<std::byte> scratch) const override {
+    kernels::MatMul(x, tasks.front().weight.cols, m, tasks, scratch, *pool_);
   }
   void RmsNorm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight, float eps,
                float* out) const override {
@@ -125,8 +125,8 @@ class CpuOps final : public Ops {
     }
   }
 
-  void Attention(const kernels::AttentionArgs& args) const override {
-    kernels::Attention(args, *pool_);
+  void Attention(const kernels::AttentionArgs& args, std::span<std::byte> scratch) const override {
+    kernels::Attention(args, scratch, *pool_);
   }
 
  private:
@@ -134,6 +134,14 @@ class CpuOps final : public Ops {
 };
 
 }  // namespace
+
+std::size_t CpuScratchBytes(const ArchitectureConfig& config, std::int64_t max_rows, int threads) {
+  const std::int64_t widest =
+      std::max({config.hidden_size, config.intermediate_size, config.num_heads * config.head_dim});
+  return std::max(kernels::MatMulScratchBytes(max_rows, widest, threads),
+                  kernels::AttentionScratchBytes(max_rows, config.num_heads, config.num_kv_heads,
+                                                 config.head_dim, threads));
+}
 
 std::unique_ptr<const Ops> MakeCpuOps(std::shared_ptr<ThreadPool> pool) {
   return std::make_unique<CpuOps>(std::move(pool));

@@ -87,7 +87,7 @@ void DecoderBatch::RunPass(std::int64_t full_length) {
     float* const logits =
         logits_->data + static_cast<std::int64_t>(parts_[first_part].step) * head.weight.rows;
     ops.MatMul(workspace_.hidden + first * head.weight.cols, end - first,
-               std::array{head.To(logits)});
+               std::array{head.To(logits)}, workspace_.scratch);
   }
 }
 

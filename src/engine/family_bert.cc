@@ -72,14 +72,15 @@ class BertNetwork final : public Network {
       const Layer& layer = layers_[i];
       ops.MatMul(space.hidden, rows,
                  std::array{layer.query.To(space.query), layer.key.To(space.key),
-                            layer.value.To(space.value)});
+                            layer.value.To(space.value)},
+                 space.scratch);
       AttendSequences(ops, config_, batch, static_cast<std::int64_t>(i), /*causal=*/false, space);
-      ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)});
+      ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)}, space.scratch);
       AddAndNormalize(ops, rows, layer.attention_norm, space);
-      ops.MatMul(space.hidden, rows, std::array{layer.up.To(space.gate)});
+      ops.MatMul(space.hidden, rows, std::array{layer.up.To(space.gate)}, space.scratch);
       ops.Activate(KernelActivation(config_.activation), space.gate,
                    rows * config_.intermediate_size);
-      ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)});
+      ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)}, space.scratch);
       AddAndNormalize(ops, rows, layer.output_norm, space);
     }
   }

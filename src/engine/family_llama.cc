@@ -87,19 +87,21 @@ class LlamaNetwork final : public Network {
     Normalize(ops, space.hidden, rows, layer.input_norm, space.normed);
     ops.MatMul(space.normed, rows,
                std::array{layer.query.To(space.query), layer.key.To(space.key),
-                          layer.value.To(space.value)});
+                          layer.value.To(space.value)},
+               space.scratch);
     rotary_.Rotate(ops, rows, space);
     AttendSequences(ops, config_, batch, index, /*causal=*/true, space);
-    ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)});
+    ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)}, space.scratch);
     ops.Add(space.hidden, space.normed, rows * config_.hidden_size);
   }
 
   void RunMlp(const Ops& ops, std::int64_t rows, const Layer& layer, Workspace& space) const {
     Normalize(ops, space.hidden, rows, layer.mlp_norm, space.normed);
-    ops.MatMul(space.normed, rows, std::array{layer.gate.To(space.gate), layer.up.To(space.up)});
+    ops.MatMul(space.normed, rows, std::array{layer.gate.To(space.gate), layer.up.To(space.up)},
+               space.scratch);
     ops.ActivateAndMultiply(KernelActivation(config_.activation), space.gate, space.up,
                             rows * config_.intermediate_size);
-    ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)});
+    ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)}, space.scratch);
     ops.Add(space.hidden, space.normed, rows * config_.hidden_size);
   }
 

@@ -90,7 +90,8 @@ class PhiNetwork final : public Network {
     Normalize(ops, space.hidden, rows, hidden, layer.input_norm, space.normed);
     ops.MatMul(space.normed, rows,
                std::array{layer.query.To(space.query), layer.key.To(space.key),
-                          layer.value.To(space.value), layer.up.To(space.gate)});
+                          layer.value.To(space.value), layer.up.To(space.gate)},
+               space.scratch);
     if (config_.qk_layernorm) {
       Normalize(ops, space.query, rows * config_.num_heads, config_.head_dim, layer.query_norm,
                 space.query);
@@ -99,11 +100,11 @@ class PhiNetwork final : public Network {
     }
     rotary_.Rotate(ops, rows, space);
     AttendSequences(ops, config_, batch, index, /*causal=*/true, space);
-    ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)});
+    ops.MatMul(space.attention, rows, std::array{layer.output.To(space.normed)}, space.scratch);
     ops.Add(space.hidden, space.normed, rows * hidden);
     ops.Activate(KernelActivation(config_.activation), space.gate,
                  rows * config_.intermediate_size);
-    ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)});
+    ops.MatMul(space.gate, rows, std::array{layer.down.To(space.normed)}, space.scratch);
     ops.Add(space.hidden, space.normed, rows * hidden);
   }
 

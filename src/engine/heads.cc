@@ -27,7 +27,8 @@ Status LanguageLogits(const Runner& runner, const Workspace& workspace, std::int
   MDSA_ASSIGN(auto logits, ops.Allocate(std::min(rows, kLogitRows) * vocab));
   for (std::int64_t row = 0; row < rows; row += kLogitRows) {
     const std::int64_t n = std::min(kLogitRows, rows - row);
-    ops.MatMul(workspace.hidden + row * head.weight.cols, n, std::array{head.To(logits->data)});
+    ops.MatMul(workspace.hidden + row * head.weight.cols, n, std::array{head.To(logits->data)},
+               workspace.scratch);
     CopyToHost(ops, logits->data, n * vocab, out + row * vocab);
   }
   return {};
@@ -46,7 +47,8 @@ Status PooledOutputs(const Runner& runner, std::span<const std::int64_t> lengths
     row += lengths[static_cast<std::size_t>(pass.first_sequence + i)];
   }
   ops.Gather(workspace.hidden, hidden, first_rows, workspace.normed);
-  ops.MatMul(workspace.normed, pass.sequences, std::array{heads.pooler->To(workspace.query)});
+  ops.MatMul(workspace.normed, pass.sequences, std::array{heads.pooler->To(workspace.query)},
+             workspace.scratch);
   ops.Activate(kernels::Activation::kTanh, workspace.query, pass.sequences * hidden);
   if (pooled != nullptr) {
     CopyToHost(ops, workspace.query, pass.sequences * hidden,
@@ -55,7 +57,8 @@ Status PooledOutputs(const Runner& runner, std::span<const std::int64_t> lengths
   if (label_scores != nullptr) {
     const std::int64_t labels = heads.classifier->weight.rows;
     MDSA_ASSIGN(auto scores, ops.Allocate(pass.sequences * labels));
-    ops.MatMul(workspace.query, pass.sequences, std::array{heads.classifier->To(scores->data)});
+    ops.MatMul(workspace.query, pass.sequences, std::array{heads.classifier->To(scores->data)},
+               workspace.scratch);
     CopyToHost(ops, scores->data, pass.sequences * labels,
                label_scores->values.data() + pass.first_sequence * labels);
   }

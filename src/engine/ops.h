@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "formats/architecture_config.h"
 #include "kernels/matmul.h"
 #include "kernels/ops.h"
 #include "mdsa/result.h"
@@ -41,9 +42,13 @@ class Ops {
   // out [rows.size(), dim] = those rows of x [.., dim].
   virtual void Gather(const float* x, std::int64_t dim, std::span<const std::int64_t> rows,
                       float* out) const = 0;
+  // Device memory that MatMul and Attention of this model need beside their operands, in passes of
+  // up to `max_rows` rows. Aligned to 64 bytes; one call at a time may use it.
+  virtual std::size_t ScratchBytes(const ArchitectureConfig& config,
+                                   std::int64_t max_rows) const = 0;
   // x is [m, cols], contiguous.
-  virtual void MatMul(const float* x, std::int64_t m,
-                      std::span<const kernels::MatMulTask> tasks) const = 0;
+  virtual void MatMul(const float* x, std::int64_t m, std::span<const kernels::MatMulTask> tasks,
+                      std::span<std::byte> scratch) const = 0;
   virtual void RmsNorm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight,
                        float eps, float* out) const = 0;
   virtual void LayerNorm(const float* x, const float* residual, std::int64_t rows, std::int64_t dim,
@@ -68,7 +73,8 @@ class Ops {
                          std::int64_t to_capacity, std::int64_t heads, std::int64_t head_dim,
                          std::int64_t length) const = 0;
   // key_mask is host memory.
-  virtual void Attention(const kernels::AttentionArgs& args) const = 0;
+  virtual void Attention(const kernels::AttentionArgs& args,
+                         std::span<std::byte> scratch) const = 0;
 };
 
 }  // namespace mdsa::engine

@@ -167,8 +167,9 @@ class Converter {
 
   void Nest() {
     const auto n = static_cast<std::size_t>(blocks());
-    offset_ = kernels::Nf4Nest({absmax(), n}, {codes(), n},
-                               {nested(), static_cast<std::size_t>(layout_.nested_bytes / 4)});
+    offset_ =
+        quant::Nf4NestReference({absmax(), n}, {codes(), n},
+                                {nested(), static_cast<std::size_t>(layout_.nested_bytes / 4)});
   }
 
   const TensorInfo& tensor_;

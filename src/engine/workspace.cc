@@ -32,7 +32,8 @@ Result<Workspace> Workspace::Create(const Ops& ops, const ArchitectureConfig& co
       Part{&space.sin, config.rotary_dim / 2},
   };
   constexpr std::int64_t kAlignFloats = 16;  // one cache line
-  std::int64_t total = 0;
+  const std::size_t scratch_bytes = ops.ScratchBytes(config, max_rows);
+  std::int64_t total = CeilDiv(static_cast<std::int64_t>(scratch_bytes), sizeof(float));
   for (const Part& part : parts) {
     const auto floats = CheckedMul(max_rows, part.width);
     const auto sum = floats ? CheckedAdd(total, RoundUp(*floats, kAlignFloats)) : floats;
@@ -49,6 +50,7 @@ Result<Workspace> Workspace::Create(const Ops& ops, const ArchitectureConfig& co
     *part.pointer = next;
     next += RoundUp(max_rows * part.width, kAlignFloats);
   }
+  space.scratch = {reinterpret_cast<std::byte*>(next), scratch_bytes};
   return space;
 }
 

@@ -2,8 +2,10 @@
 // every call.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/ops.h"
@@ -12,9 +14,11 @@
 
 namespace mdsa::engine {
 
-// Every array is [max_rows, ...] in device memory. Not thread-safe; one per running call.
+// Every array but `scratch` is [max_rows, ...] in device memory. Not thread-safe; one per running
+// call.
 class Workspace {
  public:
+  // kResourceExhausted if the memory is refused; a pass with the workspace allocates nothing.
   static Result<Workspace> Create(const Ops& ops, const ArchitectureConfig& config,
                                   std::int64_t max_rows);
 
@@ -30,6 +34,7 @@ class Workspace {
   float* up = nullptr;             // [intermediate_size]; llama only, else null
   float* cos = nullptr;            // [rotary_dim / 2]
   float* sin = nullptr;            // [rotary_dim / 2]
+  std::span<std::byte> scratch;    // [Ops::ScratchBytes], for MatMul and Attention
   std::vector<TokenId> positions;  // host; learned positions only
 
  private:

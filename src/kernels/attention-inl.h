@@ -9,11 +9,12 @@ namespace mdsa::kernels {
 namespace MDSA_TARGET_NAMESPACE {
 namespace {
 
-constexpr int kKeyBlock = 128;
+constexpr int kKeyBlock = kAttentionKeyBlock;
 // Fewer rows take their scores as dot products with the keys as stored; more of them pay for
 // transposing the keys.
 constexpr std::int64_t kMinRowsToTranspose = 9;
 
+// In a unit's scratch, whose size is AttentionUnitBytes (attention.cc).
 struct AttentionScratch {
   std::int64_t padded_dim;  // head_dim rounded up to whole panels
   float* queries;           // scaled; [rows][head_dim], or packed chunks [head_dim][height]
@@ -48,13 +49,6 @@ inline AttentionScratch LayOut(std::byte* memory, std::int64_t head_dim) {
   s.max = take(kAttentionRows);
   s.weight = take(kAttentionRows);
   return s;
-}
-
-std::int64_t AttentionScratchBytes(std::int64_t head_dim) {
-  const std::int64_t padded = PaddedDim(head_dim);
-  const std::int64_t floats = kAttentionRows * (kKeyBlock + padded + head_dim + 2) +
-                              kKeyBlock * (padded + 1) + head_dim * kPanelRows;
-  return floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 // The keys that row `row` of the unit's key/value head sees: [begin, end).
@@ -121,8 +115,8 @@ inline void ScoreByPanels(const float* keys, std::int64_t count, std::int64_t ro
     for (std::int64_t c = 0; c < chunks; ++c) {
       const std::int64_t first = ChunkBegin(rows, chunks, c);
       to.out = s.scores + first * kKeyBlock + j;
-      PackedChunkOfHeight<MacFloat>(ChunkBegin(rows, chunks, c + 1) - first,
-                                    s.queries + first * head_dim, s.panel, head_dim, to);
+      PackedChunkOfHeight(ChunkBegin(rows, chunks, c + 1) - first, s.queries + first * head_dim,
+                          s.panel, head_dim, to);
     }
   }
 }
@@ -158,7 +152,7 @@ void AddValuesOfHeight(std::int64_t height, const float* weights, const float* v
   if (height == kRows) {
     VF acc[kRows][2];
     for (auto& row : acc) row[0] = row[1] = Zero();
-    PackedTile<MacFloat, kRows, 1, kKeyBlock>(weights, values, value_stride, count, acc);
+    PackedTile<kRows, 1, kKeyBlock>(weights, values, value_stride, count, acc);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       FinishVector(to, acc[i][0], to.out + i * to.stride, 0);
@@ -270,12 +264,13 @@ void AttentionOfUnit(const AttentionArgs& args, const AttentionUnit& unit, std::
   }
 }
 
-void MergeAttention(const AttentionArgs& args, const AttentionUnit& first, std::int64_t splits) {
+void MergeAttention(const AttentionArgs& args, const AttentionUnit& first, std::int64_t splits,
+                    std::int64_t stride) {
   const std::int64_t row_floats = AttentionPartialFloats(args.head_dim);
   for (std::int64_t i = 0; i < first.row_end - first.row_begin; ++i) {
     float* total = first.partial + i * row_floats;
     for (std::int64_t split = 1; split < splits; ++split) {
-      const float* part = total + split * kAttentionRows * row_floats;
+      const float* part = total + split * stride;
       const float max = part[0] > total[0] ? part[0] : total[0];
       if (max == -__builtin_inff()) continue;
       float factors[kLanes];

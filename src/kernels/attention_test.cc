@@ -1,13 +1,13 @@
 // Every target against attention in double precision.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
-#include <string>
 #include <vector>
 
-#include "kernels/dispatch.h"
 #include "kernels/ops.h"
+#include "kernels/target_test_util.h"
 
 namespace mdsa::kernels {
 namespace {
@@ -24,14 +24,15 @@ struct Case {
   float query_size = 1.0f;
 };
 
-class AttentionTest : public testing::TestWithParam<std::string_view> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SelectTarget(GetParam()).has_value()); }
-  void TearDown() override { EXPECT_TRUE(SelectTarget(before_).has_value()); }
+class AttentionTest : public TargetTest {};
+MDSA_INSTANTIATE_FOR_TARGETS(AttentionTest);
 
- private:
-  std::string before_{ActiveTarget()};
-};
+// With exactly the scratch that the call asks for.
+void Attend(const AttentionArgs& args, ThreadPool& pool) {
+  TestScratch scratch(
+      AttentionScratchBytes(args.m, args.heads, args.kv_heads, args.head_dim, pool.threads()));
+  Attention(args, scratch.span(), pool);
+}
 
 bool Visible(const AttentionArgs& args, std::int64_t query, std::int64_t key) {
   if (args.key_mask != nullptr && args.key_mask[key] == 0) return false;
@@ -105,7 +106,7 @@ void Check(const Case& c, ThreadPool& pool) {
   args.values = values.data();
   args.key_mask = c.mask ? mask.data() : nullptr;
   args.out = out.data();
-  Attention(args, pool);
+  Attend(args, pool);
   for (std::int64_t i = 0; i < c.m; ++i) {
     for (std::int64_t h = 0; h < c.heads; ++h) {
       const std::vector<double> want = Exact(args, i, h);
@@ -130,6 +131,36 @@ TEST_P(AttentionTest, DecodeWithGroupedHeads) {
     Check({.m = 1, .kv_length = 700, .heads = 32, .kv_heads = 2, .head_dim = 32}, pool);
     Check({.m = 1, .kv_length = 600, .heads = 1, .kv_heads = 1, .head_dim = 80}, pool);
     Check({.m = 3, .kv_length = 777, .heads = 4, .kv_heads = 4, .head_dim = 48}, pool);
+  }
+}
+
+// Also where the keys of a few queries are split among the threads.
+TEST_P(AttentionTest, ResultDoesNotDependOnTheNumberOfThreads) {
+  for (const std::int64_t m : {1, 3, 70}) {
+    AttentionArgs args;
+    args.m = m;
+    args.heads = 6;
+    args.kv_heads = 2;
+    args.head_dim = 40;
+    args.kv_length = args.kv_capacity = 1900;
+    args.q_stride = args.out_stride = args.heads * args.head_dim;
+    std::mt19937 random(9);
+    std::normal_distribution<float> normal;
+    std::vector<float> q(static_cast<std::size_t>(m * args.q_stride));
+    std::vector<float> cache(
+        static_cast<std::size_t>(args.kv_heads * args.kv_capacity * args.head_dim));
+    std::ranges::generate(q, [&] { return normal(random); });
+    std::ranges::generate(cache, [&] { return normal(random); });
+    args.q = q.data();
+    args.keys = args.values = cache.data();
+    std::vector<std::vector<float>> results;
+    for (const int threads : {1, 2, 3}) {
+      ThreadPool pool(threads);
+      args.out = results.emplace_back(q.size()).data();
+      Attend(args, pool);
+    }
+    EXPECT_EQ(results[1], results[0]) << m;
+    EXPECT_EQ(results[2], results[0]) << m;
   }
 }
 
@@ -210,17 +241,13 @@ TEST_P(AttentionTest, QueriesThatSeeNothingGiveZeros) {
       args.key_mask = mask.data();
       args.causal = false;
       args.out = out.data();
-      Attention(args, pool);
+      Attend(args, pool);
       for (const float v : out) ASSERT_EQ(v, 0.0f);
     }
   }
   Check({.m = 8, .kv_length = 3, .heads = 2, .kv_heads = 1, .head_dim = 8}, pool);
   Check({.m = 5, .kv_length = 0, .heads = 2, .kv_heads = 1, .head_dim = 8}, pool);
 }
-
-INSTANTIATE_TEST_SUITE_P(Targets, AttentionTest,
-                         testing::ValuesIn(SupportedTargets().begin(), SupportedTargets().end()),
-                         [](const auto& param) { return std::string(param.param); });
 
 }  // namespace
 }  // namespace mdsa::kernels

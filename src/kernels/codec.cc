@@ -13,12 +13,11 @@
 namespace mdsa::kernels {
 namespace {
 
-// A target without a table of its own uses the one before it.
 constexpr std::array<const CodecKernels*, kTargetCount> kTables = {
 #if defined(__x86_64__)
-    &kPortableCodec, &kAvx2Codec, &kAvx512Codec, &kAvx512Codec
+    &kPortableCodec, &kAvx2Codec, &kAvx512Codec
 #else
-    &kPortableCodec, &kPortableCodec, &kPortableCodec, &kPortableCodec
+    &kPortableCodec, &kPortableCodec, &kPortableCodec
 #endif
 };
 
@@ -110,13 +109,6 @@ void Nf4Encode(std::span<const float> values, std::span<std::uint8_t> packed,
   const auto rest = values.subspan(blocks * quant::kNf4BlockSize);
   quant::Nf4EncodeReference(rest, packed.subspan(blocks * (quant::kNf4BlockSize / 2)),
                             absmax.subspan(blocks));
-}
-
-// One implementation for every target: a sixty-fourth of the data, and the order of the additions
-// is fixed.
-float Nf4Nest(std::span<const float> absmax, std::span<std::uint8_t> codes,
-              std::span<float> nested_absmax) {
-  return quant::Nf4NestReference(absmax, codes, nested_absmax);
 }
 
 float Int8EncodeRow(std::span<const float> row, std::span<std::int8_t> codes) {

@@ -4,15 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <random>
-#include <string>
+#include <span>
 #include <vector>
 
-#include "kernels/dispatch.h"
+#include "kernels/target_test_util.h"
 #include "quant/gguf_blocks.h"
 #include "quant/int8.h"
 #include "quant/nf4.h"
@@ -23,15 +24,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// Runs each case under the target named by the parameter.
-class CodecTest : public testing::TestWithParam<std::string_view> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SelectTarget(GetParam())); }
-  void TearDown() override { ASSERT_TRUE(SelectTarget(SupportedTargets().front())); }
-};
-
-INSTANTIATE_TEST_SUITE_P(Targets, CodecTest, testing::ValuesIn(SupportedTargets()),
-                         [](const auto& param) { return std::string(param.param); });
+class CodecTest : public TargetTest {};
+MDSA_INSTANTIATE_FOR_TARGETS(CodecTest);
 
 using Bits = std::vector<std::uint32_t>;
 
@@ -131,20 +125,6 @@ TEST_P(CodecTest, Nf4EncodeEqualsTheReference) {
     packed.erase(packed.begin());
     EXPECT_EQ(packed, expected);
     EXPECT_EQ(BitsOf(absmax), BitsOf(expected_absmax));
-  });
-}
-
-TEST_P(CodecTest, Nf4NestEqualsTheReference) {
-  ForEachInput([](std::span<const float> values) {
-    std::vector<std::uint8_t> expected(values.size());
-    std::vector<float> expected_nested((values.size() + 255) / 256);
-    const float expected_offset = quant::Nf4NestReference(values, expected, expected_nested);
-    std::vector<std::uint8_t> codes(expected.size());
-    std::vector<float> nested(expected_nested.size());
-    const float offset = Nf4Nest(values, codes, nested);
-    EXPECT_EQ(BitsOf({&offset, 1}), BitsOf({&expected_offset, 1}));
-    EXPECT_EQ(codes, expected);
-    EXPECT_EQ(BitsOf(nested), BitsOf(expected_nested));
   });
 }
 

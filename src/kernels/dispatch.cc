@@ -1,5 +1,7 @@
 #include "kernels/dispatch.h"
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -11,8 +13,7 @@
 namespace mdsa::kernels {
 namespace {
 
-constexpr std::array<std::string_view, kTargetCount> kNames = {"portable", "avx2", "avx512",
-                                                               "avx512_bf16"};
+constexpr std::array<std::string_view, kTargetCount> kNames = {"portable", "avx2", "avx512"};
 
 bool MachineHas(Target target) {
 #if defined(__x86_64__)
@@ -26,9 +27,6 @@ bool MachineHas(Target target) {
       return MachineHas(Target::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
-    case Target::kAvx512Bf16:
-      return MachineHas(Target::kAvx512) && __builtin_cpu_supports("avx512vnni") &&
-             __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bf16");
   }
   return false;
 #else
@@ -54,12 +52,12 @@ Result<Target> TargetByName(std::string_view name) {
     }
     return target;
   }
-  return Err(ErrorCode::kInvalidArgument,
-             "unknown kernel target '{}'; known are portable, avx2, avx512, avx512_bf16", name);
+  return Err(ErrorCode::kInvalidArgument, "unknown kernel target '{}'; known are {}", name,
+             fmt::join(kNames, ", "));
 }
 
-// A wrong MDSA_CPU_TARGET must not pass unseen, and a static initializer cannot return an error:
-// the override is then ignored here and reported by CheckEnvironmentTarget().
+// A static initializer cannot return an error: a wrong MDSA_CPU_TARGET is ignored here and reported
+// by CheckEnvironmentTarget().
 Target InitialTarget() {
   if (const char* name = std::getenv("MDSA_CPU_TARGET"); name != nullptr && *name != '\0') {
     if (auto target = TargetByName(name)) return *target;

@@ -1,8 +1,10 @@
 // Matrix products of fp32 activations with stored weights: y = x * W^T + b.
 //
 // W is [rows = outputs, cols = inputs], row-major, in its stored format; it is decoded in registers
-// or tile by tile and never copied whole. All pointers may be unaligned beyond the alignment of
-// their element type. Functions are thread-safe; outputs must not overlap inputs.
+// or tile by tile and never copied whole. Activations and sums are fp32; the relative error of a
+// product is about 1e-7 and does not depend on the number of threads. Pointers need the alignment
+// of their element type only. Functions are thread-safe, allocate nothing and cannot fail; outputs
+// must not overlap inputs or scratch.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +31,7 @@ struct WeightView {
   DType block_type = DType::kQ4_0;  // kBlocks only
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  const std::byte* data = nullptr;
+  const std::byte* data = nullptr;             // may be null where rows or cols is 0
   const float* row_scale = nullptr;            // kInt8: SCB [rows]
   const float* absmax = nullptr;               // kNf4 without double quantization: [blocks]
   const std::uint8_t* absmax_codes = nullptr;  // kNf4 with it: [blocks]
@@ -44,22 +46,16 @@ struct MatMulTask {
   std::int64_t out_stride = 0;
 };
 
-struct MatMulOptions {
-  // False: everything in fp32 (the reference path of each target); relative error of the product
-  // about 1e-7.
-  // True: for weights that are not fp32 a target may round the activations to bf16, or to int8 in
-  // groups of 64 with one scale each, and in products of many rows the decoded weights to bf16.
-  // Relative error of the product (in the norm): about 0.3 % for bf16, fp16, NF4 and GGUF blocks,
-  // 0.6 % for int8.
-  bool reduced_activations = true;
-  // LLM.int8(): activations of at least this magnitude are multiplied in fp32, never as int8.
-  float outlier_threshold = 6.0f;
-};
+// Scratch that MatMul needs for m rows of activations with this many columns, or fewer of both, in
+// a pool of this many threads.
+std::size_t MatMulScratchBytes(std::int64_t m, std::int64_t cols, int threads);
 
 // Several products with the same activations x [m, cols] (row stride x_stride elements), e.g. the
 // query, key and value projections, in one parallel section. All tasks have the same weight.cols.
+// `scratch` holds at least MatMulScratchBytes, aligned to 64 bytes, and belongs to this call while
+// it runs. m <= 0 does nothing; without columns the output is the bias, or zero.
 void MatMul(const float* x, std::int64_t x_stride, std::int64_t m,
-            std::span<const MatMulTask> tasks, const MatMulOptions& options, ThreadPool& pool);
+            std::span<const MatMulTask> tasks, std::span<std::byte> scratch, ThreadPool& pool);
 
 // Decodes one row to fp32 [cols]: embedding look-up.
 void DecodeRow(const WeightView& weight, std::int64_t row, float* out);

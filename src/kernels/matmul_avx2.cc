@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const MatMulKernels kMatMulAvx2 = avx2::kFloatKernels;
+constinit const MatMulKernels kMatMulAvx2 = avx2::kVectorKernels;
 
 }  // namespace mdsa::kernels

@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const MatMulKernels kMatMulAvx512 = avx512::kFloatKernels;
+constinit const MatMulKernels kMatMulAvx512 = avx512::kVectorKernels;
 
 }  // namespace mdsa::kernels

@@ -96,7 +96,22 @@ void DotBlock(const float* x, std::int64_t x_stride, std::int64_t m, const std::
   }
 }
 
-// sums += x . weight rows [row, row + n), as stored; plain formats only.
+// Formats that a vector of values is loaded of at once.
+constexpr bool HasVectorDecoder(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32:
+    case WeightFormat::kF16:
+    case WeightFormat::kBF16:
+    case WeightFormat::kInt8:
+      return true;
+    case WeightFormat::kNf4:
+    case WeightFormat::kBlocks:
+      return false;
+  }
+  return false;
+}
+
+// sums += x . weight rows [row, row + n), as stored; formats with a vector decoder.
 inline void DotStored(const WeightView& weight, const float* x, std::int64_t x_stride,
                       std::int64_t m, std::int64_t row, std::int64_t n, float* sums) {
   const auto run = [&]<typename Decoder>(Decoder) {
@@ -104,14 +119,17 @@ inline void DotStored(const WeightView& weight, const float* x, std::int64_t x_s
     DotBlock<Decoder>(x, x_stride, m, weight.data + row * stride, stride, n, weight.cols, sums);
   };
   switch (weight.format) {
+    case WeightFormat::kF32:
+      return run(F32Decoder{});
     case WeightFormat::kF16:
       return run(F16Decoder{});
     case WeightFormat::kBF16:
       return run(Bf16Decoder{});
     case WeightFormat::kInt8:
       return run(Int8Decoder{});
-    default:
-      return run(F32Decoder{});
+    case WeightFormat::kNf4:
+    case WeightFormat::kBlocks:
+      return;
   }
 }
 
@@ -131,42 +149,6 @@ inline void DotDecoded(const WeightView& weight, const float* x, std::int64_t x_
 
 inline float RowScale(const WeightView& weight, std::int64_t row) {
   return weight.format == WeightFormat::kInt8 ? weight.row_scale[row] * quant::kInt8Inverse : 1.0f;
-}
-
-// The finished sums of rows [row, row + n) to the output.
-inline void WriteSums(const MatMulTask& task, const float* sums, std::int64_t m, std::int64_t row,
-                      std::int64_t n, bool scaled, float* out) {
-  for (std::int64_t j = 0; j < n; ++j) {
-    const float scale = scaled ? RowScale(task.weight, row + j) : 1.0f;
-    const float bias = task.bias != nullptr ? task.bias[row + j] : 0.0f;
-    for (std::int64_t i = 0; i < m; ++i) {
-      out[i * task.out_stride + row + j] = sums[i * kDotTileN + j] * scale + bias;
-    }
-  }
-}
-
-inline void MultiplyFloat(const ProductArgs& args, std::int64_t row_begin, std::int64_t row_end,
-                          std::int64_t begin, std::int64_t end) {
-  const WeightView& weight = args.task->weight;
-  auto* buffer = reinterpret_cast<float*>(args.scratch);
-  const bool stored = weight.format <= WeightFormat::kInt8;
-  const std::int64_t x_stride = args.activations.x_stride;
-  for (std::int64_t row = row_begin; row < row_end; row += kDotTileN) {
-    const std::int64_t n = row_end - row < kDotTileN ? row_end - row : kDotTileN;
-    for (std::int64_t first = begin; first < end; first += kMaxDotRows) {
-      const std::int64_t m = end - first < kMaxDotRows ? end - first : kMaxDotRows;
-      const float* x = args.activations.x + first * x_stride;
-      float sums[kMaxDotRows * kDotTileN];
-      for (std::int64_t i = 0; i < m * kDotTileN; ++i) sums[i] = 0.0f;
-      if (stored) {
-        DotStored(weight, x, x_stride, m, row, n, sums);
-      } else {
-        DotDecoded(weight, x, x_stride, m, row, n, buffer, sums);
-      }
-      WriteSums(*args.task, sums, m, row, n, stored,
-                args.task->out + first * args.task->out_stride);
-    }
-  }
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 // Products of many activation rows: weights are decoded and transposed panel by panel into cache,
 // activations once per call, and a register tile runs over both.
 //
-// A panel is kPanelRows weight rows as [depth][kPanelRows] dwords; a dword is one fp32 value or a
-// pair of bf16 values, neighbours in a row.
+// A panel is kPanelRows weight rows as [depth][kPanelRows] values.
 #pragma once
 
 #include "kernels/matmul_decode-inl.h"
@@ -16,15 +15,9 @@ constexpr int kPanelRows = 2 * kLanes;
 static_assert(kPanelRows <= kMaxPanelRows);
 constexpr std::int64_t kPackPrefetchBytes = 512;
 
-// One multiply-accumulate per dword lane.
-struct MacFloat {
-  MDSA_INLINE static VF Broadcast(const float* a) { return Set1(*a); }
-  MDSA_INLINE static VF Mac(VF acc, VF a, VF b) { return MulAdd(a, b, acc); }
-};
-
-// sums[kRows][2] = A . panel over `depth` dwords. A's dword (k, i) is at a[k * kStepK + i * kStepM]
+// acc[kRows][2] += A . panel over `depth` values. A's value (k, i) is at a[k * kStepK + i * kStepM]
 // and the panel's row k at b + k * b_stride.
-template <typename Mac, int kRows, int kStepK, int kStepM>
+template <int kRows, int kStepK, int kStepM>
 MDSA_INLINE void PackedTile(const float* a, const float* b, std::int64_t b_stride,
                             std::int64_t depth, VF (&acc)[kRows][2]) {
   for (std::int64_t k = 0; k < depth; ++k) {
@@ -32,9 +25,9 @@ MDSA_INLINE void PackedTile(const float* a, const float* b, std::int64_t b_strid
     const VF b1 = Load(b + kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const VF ai = Mac::Broadcast(a + i * kStepM);
-      acc[i][0] = Mac::Mac(acc[i][0], ai, b0);
-      acc[i][1] = Mac::Mac(acc[i][1], ai, b1);
+      const VF ai = Set1(a[i * kStepM]);
+      acc[i][0] = MulAdd(ai, b0, acc[i][0]);
+      acc[i][1] = MulAdd(ai, b1, acc[i][1]);
     }
     a += kStepK;
     b += b_stride;
@@ -45,10 +38,9 @@ MDSA_INLINE void PackedTile(const float* a, const float* b, std::int64_t b_strid
 struct TileOutput {
   float* out = nullptr;
   std::int64_t stride = 0;
-  std::int64_t columns = 0;      // valid ones, <= kPanelRows
-  const float* scale = nullptr;  // [kPanelRows], null for 1
-  const float* bias = nullptr;   // [kPanelRows], null for 0
-  bool first = true;             // of the passes over the depth
+  std::int64_t columns = 0;     // valid ones, <= kPanelRows
+  const float* bias = nullptr;  // [kPanelRows], null for 0
+  bool first = true;            // of the passes over the depth
   bool last = true;
 };
 
@@ -57,22 +49,20 @@ MDSA_INLINE void FinishVector(const TileOutput& to, VF sum, float* out, int lane
   if (valid <= 0) return;
   if (valid >= kLanes) {
     if (!to.first) sum = Add(sum, Load(out + lane0));
-    if (to.last && to.scale != nullptr) sum = Mul(sum, Load(to.scale + lane0));
     if (to.last && to.bias != nullptr) sum = Add(sum, Load(to.bias + lane0));
     Store(out + lane0, sum);
     return;
   }
   if (!to.first) sum = Add(sum, LoadN(out + lane0, valid));
-  if (to.last && to.scale != nullptr) sum = Mul(sum, Load(to.scale + lane0));
   if (to.last && to.bias != nullptr) sum = Add(sum, Load(to.bias + lane0));
   StoreN(out + lane0, sum, valid);
 }
 
-template <typename Mac, int kRows>
+template <int kRows>
 void PackedChunk(const float* a, const float* panel, std::int64_t depth, const TileOutput& to) {
   VF acc[kRows][2];
   for (auto& row : acc) row[0] = row[1] = Zero();
-  PackedTile<Mac, kRows, kRows, 1>(a, panel, kPanelRows, depth, acc);
+  PackedTile<kRows, kRows, 1>(a, panel, kPanelRows, depth, acc);
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
     FinishVector(to, acc[i][0], to.out + i * to.stride, 0);
@@ -81,25 +71,25 @@ void PackedChunk(const float* a, const float* panel, std::int64_t depth, const T
 }
 
 // Calls PackedChunk with the height as a constant.
-template <typename Mac, int kRows = kMaxTileRows>
+template <int kRows = kMaxTileRows>
 void PackedChunkOfHeight(std::int64_t height, const float* a, const float* panel,
                          std::int64_t depth, const TileOutput& to) {
   if (height == kRows) {
-    PackedChunk<Mac, kRows>(a, panel, depth, to);
+    PackedChunk<kRows>(a, panel, depth, to);
   } else if constexpr (kRows > 1) {
-    PackedChunkOfHeight<Mac, kRows - 1>(height, a, panel, depth, to);
+    PackedChunkOfHeight<kRows - 1>(height, a, panel, depth, to);
   }
 }
 
-// Transposes `rows` <= kPanelRows rows of `dwords` dwords, `stride` bytes apart, into
-// panel[0..dwords)[kPanelRows]; absent rows become zero.
+// Transposes `rows` <= kPanelRows rows of `depth` values, `stride` bytes apart, into
+// panel[0..depth)[kPanelRows]; absent rows become zero.
 inline void PackRows(const std::byte* in, std::int64_t stride, std::int64_t rows,
-                     std::int64_t dwords, float* panel) {
+                     std::int64_t depth, float* panel) {
   for (std::int64_t group = 0; group < kPanelRows; group += kLanes) {
-    for (std::int64_t k = 0; k < dwords; k += kLanes) {
+    for (std::int64_t k = 0; k < depth; k += kLanes) {
       const std::byte* from = in + group * stride + 4 * k;
       float* to = panel + k * kPanelRows + group;
-      if (group + kLanes <= rows && k + kLanes <= dwords) {
+      if (group + kLanes <= rows && k + kLanes <= depth) {
         // As many streams as rows are too many for the hardware to follow.
         for (int i = 0; i < kLanes; ++i) {
           __builtin_prefetch(from + i * stride + kPackPrefetchBytes, 0, 2);
@@ -109,7 +99,7 @@ inline void PackRows(const std::byte* in, std::int64_t stride, std::int64_t rows
       }
       float tile[kLanes * kLanes] = {};
       const std::int64_t valid_rows = rows - group < kLanes ? rows - group : kLanes;
-      const std::int64_t valid = dwords - k < kLanes ? dwords - k : kLanes;
+      const std::int64_t valid = depth - k < kLanes ? depth - k : kLanes;
       for (std::int64_t i = 0; i < valid_rows; ++i) {
         __builtin_memcpy(tile + i * kLanes, from + i * stride, static_cast<std::size_t>(valid) * 4);
       }
@@ -123,9 +113,9 @@ inline void PackRows(const std::byte* in, std::int64_t stride, std::int64_t rows
 }
 
 // Weight rows [row, row + rows), columns [k0, k0 + k), as an fp32 panel. `piece` holds kPanelRows x
-// kPieceCols floats.
-inline void PackWeightFloat(const WeightView& weight, std::int64_t row, std::int64_t rows,
-                            std::int64_t k0, std::int64_t k, float* piece, float* panel) {
+// kMaxBlockElements floats.
+inline void PackWeight(const WeightView& weight, std::int64_t row, std::int64_t rows,
+                       std::int64_t k0, std::int64_t k, float* piece, float* panel) {
   if (weight.format == WeightFormat::kF32) {
     PackRows(weight.data + 4 * (row * weight.cols + k0), 4 * weight.cols, rows, k, panel);
     return;
@@ -143,8 +133,8 @@ inline void PackWeightFloat(const WeightView& weight, std::int64_t row, std::int
 }
 
 // Chunks [begin, end) of `m` rows of x as [cols][height]; chunk c starts at ChunkBegin * cols.
-inline void PackActivationsFloat(const ActivationArgs& args, std::int64_t begin, std::int64_t end,
-                                 float* packed) {
+inline void PackActivations(const ActivationArgs& args, std::int64_t begin, std::int64_t end,
+                            float* packed) {
   const std::int64_t chunks = ChunkCount(args.m, kMaxTileRows);
   for (std::int64_t c = begin; c < end; ++c) {
     const std::int64_t first = ChunkBegin(args.m, chunks, c);
@@ -170,54 +160,36 @@ inline void PackActivationsFloat(const ActivationArgs& args, std::int64_t begin,
   }
 }
 
-// Packs panels with `pack(row, rows, k0, k, panel)` in dwords and runs all chunks over each.
-template <typename Mac, typename Pack>
-void MultiplyPanels(const ProductArgs& args, std::int64_t dwords, bool scaled,
-                    std::int64_t row_begin, std::int64_t row_end, std::int64_t begin,
-                    std::int64_t end, const Pack& pack) {
+// Packs the weight panel by panel and runs all chunks over each.
+inline void MultiplyPacked(const ProductArgs& args, std::int64_t row_begin, std::int64_t row_end,
+                           std::int64_t begin, std::int64_t end) {
   const std::int64_t m = args.activations.m;
   const std::int64_t chunks = ChunkCount(m, kMaxTileRows);
-  const auto* packed = reinterpret_cast<const float*>(args.prepared);
-  auto* panel = reinterpret_cast<float*>(args.scratch);
   const MatMulTask& task = *args.task;
+  const std::int64_t cols = task.weight.cols;
+  auto* panel = reinterpret_cast<float*>(args.scratch);
+  float* piece = panel + kMaxPanelRows * kPanelDepth;
   for (std::int64_t row = row_begin; row < row_end; row += kPanelRows) {
     const std::int64_t rows = row_end - row < kPanelRows ? row_end - row : kPanelRows;
-    float scale[kPanelRows] = {};
     float bias[kPanelRows] = {};
-    for (std::int64_t i = 0; i < rows; ++i) {
-      scale[i] = RowScale(task.weight, row + i);
-      if (task.bias != nullptr) bias[i] = task.bias[row + i];
-    }
-    TileOutput to{.stride = task.out_stride,
-                  .columns = rows,
-                  .scale = scaled ? scale : nullptr,
-                  .bias = task.bias != nullptr ? bias : nullptr};
+    for (std::int64_t i = 0; i < rows && task.bias != nullptr; ++i) bias[i] = task.bias[row + i];
+    TileOutput to{
+        .stride = task.out_stride, .columns = rows, .bias = task.bias != nullptr ? bias : nullptr};
     std::int64_t k0 = 0;
     do {  // at least once: without columns the output is the bias
-      const std::int64_t depth = dwords - k0 < kPanelDepth ? dwords - k0 : kPanelDepth;
-      pack(row, rows, k0, depth, panel);
+      const std::int64_t depth = cols - k0 < kPanelDepth ? cols - k0 : kPanelDepth;
+      PackWeight(task.weight, row, rows, k0, depth, piece, panel);
       to.first = k0 == 0;
-      to.last = k0 + depth == dwords;
+      to.last = k0 + depth == cols;
       for (std::int64_t c = begin; c < end; ++c) {
         const std::int64_t first = ChunkBegin(m, chunks, c);
         const std::int64_t height = ChunkBegin(m, chunks, c + 1) - first;
         to.out = task.out + first * task.out_stride + row;
-        PackedChunkOfHeight<Mac>(height, packed + first * dwords + k0 * height, panel, depth, to);
+        PackedChunkOfHeight(height, args.packed + first * cols + k0 * height, panel, depth, to);
       }
       k0 += depth;
-    } while (k0 < dwords);
+    } while (k0 < cols);
   }
-}
-
-inline void MultiplyPackedFloat(const ProductArgs& args, std::int64_t row_begin,
-                                std::int64_t row_end, std::int64_t begin, std::int64_t end) {
-  const WeightView& weight = args.task->weight;
-  float* piece = reinterpret_cast<float*>(args.scratch) + kMaxPanelRows * kPanelDepth;
-  MultiplyPanels<MacFloat>(
-      args, weight.cols, false, row_begin, row_end, begin, end,
-      [&](std::int64_t row, std::int64_t rows, std::int64_t k0, std::int64_t k, float* panel) {
-        PackWeightFloat(weight, row, rows, k0, k, piece, panel);
-      });
 }
 
 }  // namespace

@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const MatMulKernels kMatMulPortable = portable::kFloatKernels;
+constinit const MatMulKernels kMatMulPortable = portable::kVectorKernels;
 
 }  // namespace mdsa::kernels

@@ -1,10 +1,14 @@
 // Everything of a forward pass that is not a matrix product. fp32 throughout.
 //
 // Matrices are row-major [rows, dim] with row stride `dim` unless a stride (in elements) is given.
-// In-place use (out == x) is allowed where the comment says so. Functions are thread-safe.
+// In-place use (out == x) is allowed where the comment says so, any other overlap is not. Sizes of
+// 0 do nothing. Functions are thread-safe, allocate nothing and cannot fail; results do not depend
+// on the number of threads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/thread_pool.h"
 
@@ -19,7 +23,7 @@ void RmsNorm(const float* x, std::int64_t rows, std::int64_t dim, const float* w
 void LayerNorm(const float* x, const float* residual, std::int64_t rows, std::int64_t dim,
                const float* weight, const float* bias, float eps, float* out, ThreadPool& pool);
 
-// x += y, n elements.
+// x += y, n elements; on the calling thread.
 void AddInPlace(float* x, const float* y, std::int64_t n);
 
 enum class Activation : std::uint8_t {
@@ -68,9 +72,14 @@ struct AttentionArgs {
   float* out = nullptr;
   std::int64_t out_stride = 0;
 };
-void Attention(const AttentionArgs& args, ThreadPool& pool);
+// Scratch that Attention needs for this many queries or fewer and any number of keys, in a pool of
+// this many threads.
+std::size_t AttentionScratchBytes(std::int64_t m, std::int64_t heads, std::int64_t kv_heads,
+                                  std::int64_t head_dim, int threads);
+// `scratch` holds at least that, aligned to 64 bytes, and belongs to this call while it runs.
+void Attention(const AttentionArgs& args, std::span<std::byte> scratch, ThreadPool& pool);
 
-// Writes softmax(x) over n elements in place, computed around the maximum.
+// Writes softmax(x) over n >= 1 elements in place, computed around the maximum.
 void Softmax(float* x, std::int64_t n);
 // Index of the largest element, the first of equals; n >= 1. NaN never wins over a number.
 std::int64_t ArgMax(const float* x, std::int64_t n);

@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const OpKernels kOpsAvx2 = avx2::kVectorOps;
+constinit const OpKernels kOpsAvx2 = avx2::kVectorOps;
 
 }  // namespace mdsa::kernels

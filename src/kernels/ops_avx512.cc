@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const OpKernels kOpsAvx512 = avx512::kVectorOps;
+constinit const OpKernels kOpsAvx512 = avx512::kVectorOps;
 
 }  // namespace mdsa::kernels

@@ -1,5 +1,4 @@
-// Internal to src/kernels: what each target supplies to the operations of ops.h. The avx512_bf16
-// target uses the AVX-512 table.
+// Internal to src/kernels: what each target supplies to the operations of ops.h.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +19,17 @@ struct AttentionUnit {
   std::int64_t key_begin = 0;
   std::int64_t key_end = 0;
   // Not null: the unit sees a part of the keys only and leaves its sums here instead of writing the
-  // output, kAttentionRows x AttentionPartialFloats(head_dim).
+  // output, [row_end - row_begin][AttentionPartialFloats(head_dim)].
   float* partial = nullptr;
 };
+inline constexpr std::int64_t kAttentionKeyBlock = 128;
+// Scratch of a unit, 64-byte aligned. Enough for every target.
+std::int64_t AttentionUnitBytes(std::int64_t head_dim);
 // Per row: the running maximum, the sum of weights, the weighted sum of values.
-constexpr std::int64_t AttentionPartialFloats(std::int64_t head_dim) { return head_dim + 2; }
+// Always inline: see codec_kernels.h.
+[[gnu::always_inline]] constexpr std::int64_t AttentionPartialFloats(std::int64_t head_dim) {
+  return head_dim + 2;
+}
 
 struct OpKernels {
   void (*rms_norm)(const float* x, std::int64_t rows, std::int64_t dim, const float* weight,
@@ -40,11 +45,10 @@ struct OpKernels {
   std::int64_t (*arg_max)(const float* x, std::int64_t n);
   float (*l2_norm)(const float* x, std::int64_t n);
 
-  std::int64_t (*attention_scratch_bytes)(std::int64_t head_dim);
   void (*attention)(const AttentionArgs& args, const AttentionUnit& unit, std::byte* scratch);
-  // Combines the partial sums of units that differ in their keys only.
+  // Combines the partial sums of units that differ in their keys only, `stride` floats apart.
   void (*attention_merge)(const AttentionArgs& args, const AttentionUnit& first,
-                          std::int64_t splits);
+                          std::int64_t splits, std::int64_t stride);
 };
 
 // The table of the active target.

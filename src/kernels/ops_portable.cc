@@ -5,6 +5,6 @@
 
 namespace mdsa::kernels {
 
-const OpKernels kOpsPortable = portable::kVectorOps;
+constinit const OpKernels kOpsPortable = portable::kVectorOps;
 
 }  // namespace mdsa::kernels

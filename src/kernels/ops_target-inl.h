@@ -16,7 +16,6 @@ constexpr OpKernels kVectorOps = {
     .softmax = SoftmaxVector,
     .arg_max = ArgMaxVector,
     .l2_norm = L2NormVector,
-    .attention_scratch_bytes = AttentionScratchBytes,
     .attention = AttentionOfUnit,
     .attention_merge = MergeAttention,
 };

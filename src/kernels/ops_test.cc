@@ -4,13 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/dispatch.h"
+#include "kernels/target_test_util.h"
 
 namespace mdsa::kernels {
 namespace {
@@ -26,14 +27,8 @@ std::vector<float> Random(std::size_t n, unsigned seed, float deviation = 1.0f) 
   return values;
 }
 
-class OpsTest : public testing::TestWithParam<std::string_view> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SelectTarget(GetParam()).has_value()); }
-  void TearDown() override { EXPECT_TRUE(SelectTarget(before_).has_value()); }
-
- private:
-  std::string before_{ActiveTarget()};
-};
+class OpsTest : public TargetTest {};
+MDSA_INSTANTIATE_FOR_TARGETS(OpsTest);
 
 TEST_P(OpsTest, RmsNorm) {
   for (const int threads : {1, 3}) {
@@ -255,10 +250,6 @@ TEST_P(OpsTest, ArgMaxTakesTheFirstOfEqualsAndNeverNan) {
     EXPECT_EQ(ArgMax(none.data(), size), 0);
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(Targets, OpsTest,
-                         testing::ValuesIn(SupportedTargets().begin(), SupportedTargets().end()),
-                         [](const auto& param) { return std::string(param.param); });
 
 }  // namespace
 }  // namespace mdsa::kernels

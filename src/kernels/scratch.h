@@ -1,35 +1,45 @@
-// Internal to src/kernels: memory that a thread keeps between calls, so that the steady state
-// allocates nothing.
+// Internal to src/kernels: how a kernel divides the scratch memory that its caller passes among the
+// threads of a loop. Kernels never allocate: a loop body has nowhere to report a refusal.
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
+#include <atomic>
 #include <cstdint>
-#include <memory>
-#include <new>
+#include <initializer_list>
+#include <limits>
+
+#include "base/checked_math.h"
+#include "base/thread_pool.h"
 
 namespace mdsa::kernels {
 
-// Grows, never shrinks, aligned to 64 bytes. Not thread-safe: meant to be thread_local.
-class ScratchBuffer {
- public:
-  // Uninitialized; what an earlier call wrote is gone when the buffer grows.
-  std::byte* Get(std::int64_t bytes) {
-    if (bytes > size_) {
-      memory_.reset();  // first, so that both never exist together
-      memory_.reset(static_cast<std::byte*>(
-          ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{64})));
-      size_ = bytes;
-    }
-    return memory_.get();
-  }
+inline constexpr std::int64_t kScratchAlignment = 64;
 
- private:
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
-  };
-  std::unique_ptr<std::byte, Free> memory_;
-  std::int64_t size_ = 0;
-};
+// A product of sizes; absurd ones give more than any machine has and never wrap, also not when a
+// few of them are added.
+constexpr std::int64_t SaturatingProduct(std::initializer_list<std::int64_t> factors) {
+  constexpr std::int64_t kTooMuch = std::numeric_limits<std::int64_t>::max() / 16;
+  std::int64_t product = 1;
+  for (const std::int64_t factor : factors) {
+    product = std::min(CheckedMul(product, factor).value_or(kTooMuch), kTooMuch);
+  }
+  return product;
+}
+
+// As ThreadPool::ParallelFor, but body(begin, end, slot) also gets a number in [0, pool.threads())
+// that no other body running at that time has.
+template <typename Body>
+void ParallelForSlots(ThreadPool& pool, std::int64_t n, std::int64_t grain, const Body& body) {
+  const std::int64_t ranges = CeilDiv(n, grain);
+  std::atomic<std::int64_t> next = 0;
+  pool.ParallelFor(std::min<std::int64_t>(pool.threads(), ranges), 1,
+                   [&](std::int64_t slot, std::int64_t) {
+                     while (true) {
+                       const std::int64_t range = next.fetch_add(1, std::memory_order_relaxed);
+                       if (range >= ranges) return;
+                       body(range * grain, std::min(n, (range + 1) * grain), slot);
+                     }
+                   });
+}
 
 }  // namespace mdsa::kernels

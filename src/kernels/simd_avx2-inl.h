@@ -15,6 +15,7 @@ namespace {
 
 using VF = __m256;
 using VMask = __m256;
+typedef std::int32_t VI __attribute__((vector_size(32)));
 constexpr int kLanes = 8;
 constexpr int kMaxTileRows = 6;  // packed product: 6 x 2 accumulators, 2 weights, 1 activation
 // Activation rows of a dot product over four weight rows, and over eight.
@@ -101,6 +102,51 @@ MDSA_INLINE VF LoadF16(const void* p) {
 MDSA_INLINE VF LoadInt8(const void* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
 }
+
+MDSA_INLINE float LoadHalf(const void* p) {
+  std::uint16_t bits;
+  __builtin_memcpy(&bits, p, sizeof(bits));
+  return _cvtsh_ss(bits);
+}
+MDSA_INLINE VI LoadBytes(const std::uint8_t* p) {
+  return (VI)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+MDSA_INLINE VF ToFloats(VI v) { return _mm256_cvtepi32_ps((__m256i)v); }
+
+class LinearNibbles {
+ public:
+  MDSA_INLINE LinearNibbles(float scale, float add) : scale_(Set1(scale)), add_(Set1(add)) {}
+  MDSA_INLINE explicit LinearNibbles(const std::uint8_t* halves) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, halves, sizeof(bits));
+    const __m256 pairs = _mm256_cvtph_ps(_mm_set1_epi32(bits));
+    scale_ = _mm256_moveldup_ps(pairs);
+    add_ = _mm256_movehdup_ps(pairs);
+  }
+  MDSA_INLINE VF Low(VI bytes) const { return MulAdd(ToFloats(bytes & 15), scale_, add_); }
+  MDSA_INLINE VF High(VI bytes) const { return MulAdd(ToFloats(bytes >> 4), scale_, add_); }
+
+ private:
+  VF scale_;
+  VF add_;
+};
+class TableNibbles {
+ public:
+  MDSA_INLINE explicit TableNibbles(const float* table)
+      : low_(Load(table)), high_(Load(table + 8)) {}
+  // The permutation reads three bits of each index.
+  MDSA_INLINE VF Low(VI bytes) const { return Codes(bytes); }
+  MDSA_INLINE VF High(VI bytes) const { return Codes(bytes >> 4); }
+
+ private:
+  MDSA_INLINE VF Codes(VI codes) const {
+    // Bit 3 of the code, moved to the sign, selects the upper half of the table.
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(low_, (__m256i)codes),
+                            _mm256_permutevar8x32_ps(high_, (__m256i)codes), (__m256)(codes << 28));
+  }
+  VF low_;
+  VF high_;
+};
 
 // 32 bytes of NF4 codes to 64 values table[code] * scale.
 MDSA_INLINE void DecodeNf4Block(const std::uint8_t* packed, const float* table, float scale,

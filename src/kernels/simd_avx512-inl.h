@@ -15,6 +15,7 @@ namespace {
 
 using VF = __m512;
 using VMask = __mmask16;
+typedef std::int32_t VI __attribute__((vector_size(64)));
 constexpr int kLanes = 16;
 constexpr int kMaxTileRows = 14;  // packed product: 14 x 2 accumulators, 2 weights, 2 spare
 // Activation rows of a dot product over four weight rows, and over eight.
@@ -102,6 +103,50 @@ MDSA_INLINE VF LoadF16(const void* p) {
 MDSA_INLINE VF LoadInt8(const void* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
 }
+
+MDSA_INLINE float LoadHalf(const void* p) {
+  std::uint16_t bits;
+  __builtin_memcpy(&bits, p, sizeof(bits));
+  return _cvtsh_ss(bits);
+}
+MDSA_INLINE VI LoadBytes(const std::uint8_t* p) {
+  return (VI)_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+MDSA_INLINE VF ToFloats(VI v) { return _mm512_cvtepi32_ps((__m512i)v); }
+
+// Sixteen values in a register: the permutation reads four bits of each index, so low halves need
+// no masking, and a linear code costs no more than a table.
+class TableNibbles {
+ public:
+  MDSA_INLINE explicit TableNibbles(const float* table) : table_(Load(table)) {}
+  MDSA_INLINE VF Low(VI bytes) const { return _mm512_permutexvar_ps((__m512i)bytes, table_); }
+  MDSA_INLINE VF High(VI bytes) const {
+    return _mm512_permutexvar_ps(_mm512_srli_epi32((__m512i)bytes, 4), table_);
+  }
+
+ protected:
+  MDSA_INLINE explicit TableNibbles(VF table) : table_(table) {}
+
+ private:
+  VF table_;
+};
+class LinearNibbles : public TableNibbles {
+ public:
+  MDSA_INLINE LinearNibbles(float scale, float add) : LinearNibbles(Set1(scale), Set1(add)) {}
+  MDSA_INLINE explicit LinearNibbles(const std::uint8_t* halves) : LinearNibbles(Pairs(halves)) {}
+
+ private:
+  MDSA_INLINE LinearNibbles(VF scale, VF add)
+      : TableNibbles(MulAdd(_mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                            scale, add)) {}
+  MDSA_INLINE explicit LinearNibbles(VF pairs)
+      : LinearNibbles(_mm512_moveldup_ps(pairs), _mm512_movehdup_ps(pairs)) {}
+  MDSA_INLINE static VF Pairs(const std::uint8_t* halves) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, halves, sizeof(bits));
+    return _mm512_cvtph_ps(_mm256_set1_epi32(bits));
+  }
+};
 
 // 32 bytes of NF4 codes to 64 values table[code] * scale.
 MDSA_INLINE void DecodeNf4Block(const std::uint8_t* packed, const float* table, float scale,

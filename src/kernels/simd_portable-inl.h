@@ -18,6 +18,7 @@ namespace {
 
 typedef float VF __attribute__((vector_size(16)));
 typedef std::int32_t VMask __attribute__((vector_size(16)));
+typedef std::int32_t VI __attribute__((vector_size(16)));  // with the operators of int, per lane
 constexpr int kLanes = 4;
 constexpr int kMaxTileRows = 4;  // rows of activations in one tile of the packed product
 // Activation rows of a dot product over four weight rows, and over eight.
@@ -89,7 +90,7 @@ MDSA_INLINE VF Round(VF a) {
   const VF magic = Set1(12582912.0f);
   return (a + magic) - magic;
 }
-// a * 2^n for an integral n in [-150, 128].
+// a * 2^n for an integral n in [-151, 128], which is what Exp asks for; NaN for a NaN a.
 MDSA_INLINE VF ScaleByPowerOf2(VF a, VF n) {
   VF result;
   for (int i = 0; i < kLanes; ++i) {
@@ -127,11 +128,53 @@ MDSA_INLINE VF LoadF16(const void* p) {
   return VF{ToFloat(bits[0]), ToFloat(bits[1]), ToFloat(bits[2]), ToFloat(bits[3])};
 }
 MDSA_INLINE VF LoadInt8(const void* p) {
-  std::int8_t codes[kLanes];
-  std::memcpy(codes, p, sizeof(codes));
-  return VF{static_cast<float>(codes[0]), static_cast<float>(codes[1]),
-            static_cast<float>(codes[2]), static_cast<float>(codes[3])};
+  typedef std::int8_t Codes __attribute__((vector_size(kLanes)));
+  Codes codes;
+  std::memcpy(&codes, p, sizeof(codes));
+  return __builtin_convertvector(__builtin_convertvector(codes, VI), VF);
 }
+
+MDSA_INLINE float LoadHalf(const void* p) {
+  Float16 half;
+  std::memcpy(&half, p, sizeof(half));
+  return ToFloat(half);
+}
+// kLanes bytes as integers.
+MDSA_INLINE VI LoadBytes(const std::uint8_t* p) {
+  typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+  Bytes bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return __builtin_convertvector(bytes, VI);
+}
+MDSA_INLINE VF ToFloats(VI v) { return __builtin_convertvector(v, VF); }
+
+// The low or high halves of bytes as code * scale + add.
+class LinearNibbles {
+ public:
+  MDSA_INLINE LinearNibbles(float scale, float add) : scale_(Set1(scale)), add_(Set1(add)) {}
+  // Scale and addend as neighbours in fp16.
+  MDSA_INLINE explicit LinearNibbles(const std::uint8_t* halves)
+      : LinearNibbles(LoadHalf(halves), LoadHalf(halves + 2)) {}
+  MDSA_INLINE VF Low(VI bytes) const { return ToFloats(bytes & 15) * scale_ + add_; }
+  MDSA_INLINE VF High(VI bytes) const { return ToFloats(bytes >> 4) * scale_ + add_; }
+
+ private:
+  VF scale_;
+  VF add_;
+};
+// The same as table[code].
+class TableNibbles {
+ public:
+  MDSA_INLINE explicit TableNibbles(const float* table) : table_(table) {}
+  MDSA_INLINE VF Low(VI bytes) const { return Codes(bytes & 15); }
+  MDSA_INLINE VF High(VI bytes) const { return Codes(bytes >> 4); }
+
+ private:
+  MDSA_INLINE VF Codes(VI codes) const {
+    return VF{table_[codes[0]], table_[codes[1]], table_[codes[2]], table_[codes[3]]};
+  }
+  const float* table_;
+};
 
 // 32 bytes of NF4 codes to 64 values table[code] * scale.
 MDSA_INLINE void DecodeNf4Block(const std::uint8_t* packed, const float* table, float scale,

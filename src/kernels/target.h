@@ -9,12 +9,11 @@ namespace mdsa::kernels {
 
 // Ordered from least to most capable; each includes the ones before it.
 enum class Target : std::uint8_t {
-  kPortable,    // plain C++
-  kAvx2,        // AVX2, FMA, F16C
-  kAvx512,      // AVX-512 F, BW, DQ, VL
-  kAvx512Bf16,  // and VNNI, VBMI and bf16 dot products
+  kPortable,  // plain C++
+  kAvx2,      // AVX2, FMA, F16C
+  kAvx512,    // AVX-512 F, BW, DQ, VL
 };
-inline constexpr std::size_t kTargetCount = 4;
+inline constexpr std::size_t kTargetCount = 3;
 
 // The active target (dispatch.h). Thread-safe, one relaxed load.
 Target CurrentTarget();

@@ -39,7 +39,7 @@ OrderedJson BitsAndBytesConfig(QuantizationType quantization) {
           {"llm_int8_enable_fp32_cpu_offload", false},
           {"llm_int8_has_fp16_weight", false},
           {"llm_int8_skip_modules", nullptr},
-          {"llm_int8_threshold", 6.0},
+          {"llm_int8_threshold", 6.0},  // for readers that round activations; ours do not
           {"load_in_4bit", int4},
           {"load_in_8bit", !int4},
           {"quant_method", "bitsandbytes"}};

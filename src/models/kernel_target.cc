@@ -1,8 +1,12 @@
+#include "base/error.h"
 #include "kernels/dispatch.h"
 #include "mdsa/hardware.h"
 
 namespace mdsa {
 
-std::string KernelTarget() { return std::string(kernels::ActiveTarget()); }
+Result<std::string> KernelTarget() {
+  MDSA_TRY(kernels::CheckEnvironmentTarget());
+  return std::string(kernels::ActiveTarget());
+}
 
 }  // namespace mdsa

@@ -9,6 +9,7 @@
 
 #include "base/checked_math.h"
 #include "base/error.h"
+#include "engine/cpu_ops.h"
 #include "engine/runner.h"
 #include "models/parameter_count.h"
 
@@ -71,9 +72,9 @@ Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& 
   return bytes;
 }
 
-// The workspace of one forward pass, and what comes beside it: one row of logits, or, where no
-// cache is kept, the keys and values of one layer.
-Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_size) {
+// The workspace of one forward pass on this many threads, and what comes beside it: one row of
+// logits, or, where no cache is kept, the keys and values of one layer.
+Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_size, int threads) {
   const Count rows = std::min(Product({tokens, batch_size}), ToCount(engine::kMaxPassRows));
   const Count queries = Product({ToCount(config.num_heads), ToCount(config.head_dim)});
   const Count keys = Product({ToCount(config.num_kv_heads), ToCount(config.head_dim)});
@@ -83,7 +84,8 @@ Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_s
            Product({gates, ToCount(config.intermediate_size)}), ToCount(config.rotary_dim)});
   const Count beside =
       config.head == ModelHead::kCausalLm ? ToCount(config.vocab_size) : Product({2, keys, tokens});
-  return Product({Sum({Product({row_floats, rows}), beside}), kFloatBytes});
+  return Sum({Product({Sum({Product({row_floats, rows}), beside}), kFloatBytes}),
+              engine::CpuScratchBytes(config, static_cast<std::int64_t>(rows), threads)});
 }
 
 double BytesPerParameter(const ModelConfig& config) {
@@ -128,7 +130,7 @@ Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
                  ToCount(architecture.head_dim), kFloatBytes});
     estimate.kv_bytes = Product({estimate.kv_bytes_per_token, tokens});
   }
-  estimate.scratch_bytes = ScratchBytes(architecture, tokens, ToCount(config.batch_size));
+  estimate.scratch_bytes = ScratchBytes(architecture, tokens, ToCount(config.batch_size), threads);
   estimate.peak_load_bytes =
       Sum({weights->stored, Product({ToCount(threads), weights->largest_source})});
   return estimate;

@@ -11,6 +11,7 @@
 #include "io/mapped_file.h"
 #include "io/output_file.h"
 #include "io/staged_folder.h"
+#include "kernels/dispatch.h"
 #include "mdsa/quantize.h"
 #include "models/checkpoint.h"
 #include "models/checkpoint_quantizer.h"
@@ -139,6 +140,7 @@ Result<QuantizeReport> QuantizeCheckpoint(const std::string& model_name, const f
                "a checkpoint can be quantized to int4 or int8, not to {}",
                QuantizationTypeName(options.quantization));
   }
+  MDSA_TRY(kernels::CheckEnvironmentTarget());
   MDSA_ASSIGN(const Checkpoint checkpoint, OpenSource(model_name, options));
   MDSA_ASSIGN(OrderedJson config, PlainConfig(checkpoint.path()));
   if (options.overwrite) MDSA_TRY(CheckReplaceable(out, checkpoint.path()));

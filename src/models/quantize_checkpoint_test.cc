@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <iterator>
 #include <string>
@@ -117,6 +118,15 @@ TEST_F(QuantizeCheckpointTest, OverwritesCheckpointsOnly) {
   EXPECT_EQ(self.error().code(), ErrorCode::kInvalidArgument);
   EXPECT_TRUE(fs::exists(out() / "thesis.txt"));
   EXPECT_TRUE(fs::exists(folder_.path() / "m/config.json"));
+}
+
+TEST_F(QuantizeCheckpointTest, WrongKernelTargetInTheEnvironmentIsReported) {
+  setenv("MDSA_CPU_TARGET", "z80", 1);
+  const auto report = Quantize();
+  unsetenv("MDSA_CPU_TARGET");
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(report.error().ToString(), HasSubstr("MDSA_CPU_TARGET"));
 }
 
 TEST_F(QuantizeCheckpointTest, RefusesOtherQuantizations) {

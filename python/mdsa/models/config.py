@@ -25,7 +25,7 @@ class QuantizationType(enum.Enum):
 
     NONE = "none"  # as stored in the checkpoint
     INT4 = "int4"  # NF4 with double quantization, blocks of 64
-    INT8 = "int8"  # LLM.int8(), threshold 6.0
+    INT8 = "int8"  # the weights of LLM.int8(), with fp32 activations
     FP16 = "fp16"
     BFLOAT16 = "bfloat16"
 

@@ -1,5 +1,0 @@
-if(benchmark_FOUND)
-  add_executable(codec_bench ${CMAKE_CURRENT_LIST_DIR}/codec_bench.cc)
-  target_link_libraries(codec_bench PRIVATE mdsa_kernels benchmark::benchmark)
-  mdsa_compile_options(codec_bench)
-endif()

@@ -1,3 +1,0 @@
-add_executable(kernels_bench kernels_bench.cc)
-target_link_libraries(kernels_bench PRIVATE mdsa_kernels benchmark::benchmark_main)
-mdsa_compile_options(kernels_bench)
