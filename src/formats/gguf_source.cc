@@ -126,4 +126,6 @@ void GgufSource::ReleasePages(const TensorInfo& tensor) const {
   if (index_.contains(tensor.name)) file_->ReleasePages(tensor.bytes);
 }
 
+Status GgufSource::CheckUnchanged() const { return file_->CheckUnchanged(); }
+
 }  // namespace mdsa

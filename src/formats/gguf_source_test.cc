@@ -131,5 +131,17 @@ TEST(GgufNamesTest, UnknownNamesHaveNoTranslation) {
   }
 }
 
+TEST(GgufSourceTest, FileTruncatedBySomebodyElseIsNamed) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.Write("model.gguf", TinyPhi().Build());
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  const auto source = GgufSource::FromFile(*std::move(file));
+  ASSERT_TRUE(source) << source.error().ToString();
+  EXPECT_TRUE((*source)->CheckUnchanged());
+  std::filesystem::resize_file(path, 40);
+  ExpectError((*source)->CheckUnchanged(), ErrorCode::kFailedPrecondition, {"model.gguf"});
+}
+
 }  // namespace
 }  // namespace mdsa

@@ -75,4 +75,9 @@ void SafetensorsSource::ReleasePages(const TensorInfo& tensor) const {
   if (found != index_.end()) files_[file_of_[found->second]]->ReleasePages(tensor.bytes);
 }
 
+Status SafetensorsSource::CheckUnchanged() const {
+  for (const auto& file : files_) MDSA_TRY(file->CheckUnchanged());
+  return {};
+}
+
 }  // namespace mdsa

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -92,6 +93,50 @@ TEST_F(MappedFileTest, MappingOutlivesTheName) {
   ASSERT_TRUE(file) << file.error().ToString();
   std::filesystem::remove(folder_ / "gone");
   EXPECT_EQ(Text((*file)->bytes()), "still here");
+}
+
+void ExpectChanged(const Status& status) {
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(status.error().message(), HasSubstr("weights.bin"));
+  EXPECT_THAT(status.error().message(), HasSubstr("load the model again"));
+}
+
+TEST_F(MappedFileTest, UnchangedWhileNobodyWrites) {
+  auto file = MappedFile::Open(Write("weights.bin", "0123456789"));
+  ASSERT_TRUE(file) << file.error().ToString();
+  EXPECT_TRUE((*file)->CheckUnchanged());
+  EXPECT_EQ(Text((*file)->bytes()), "0123456789");
+  EXPECT_TRUE((*file)->CheckUnchanged());
+}
+
+TEST_F(MappedFileTest, TruncatedFileIsNoticed) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  std::filesystem::resize_file(path, 4);
+  ExpectChanged((*file)->CheckUnchanged());
+}
+
+TEST_F(MappedFileTest, RewrittenFileOfTheSameSizeIsNoticed) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  // A clock of coarse ticks may give both writes the same time, so the test says which it is.
+  std::filesystem::last_write_time(
+      path, std::filesystem::last_write_time(path) + std::chrono::nanoseconds(1));
+  ExpectChanged((*file)->CheckUnchanged());
+}
+
+// How checkpoints are updated: the old file lives on under the map.
+TEST_F(MappedFileTest, ReplacedOrDeletedNameIsNoChange) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  std::filesystem::rename(Write("new.bin", "x"), path);
+  EXPECT_TRUE((*file)->CheckUnchanged());
+  std::filesystem::remove(path);
+  EXPECT_TRUE((*file)->CheckUnchanged());
 }
 
 TEST_F(MappedFileTest, ReadFileGivesTheContent) {
