@@ -74,6 +74,14 @@ TEST(GgufSourceTest, SplitsFusedAttentionOfPhi) {
   EXPECT_EQ(bias->bytes.size(), 32u);
 }
 
+// "attn_qkv" where the number of the layer belongs is no layer's.
+TEST(GgufSourceTest, FusedNameWithoutALayerKeepsItsOwn) {
+  const auto source = Open(TinyPhi().F32Tensor("blk.attn_qkv.weight", {8, 24}));
+  ASSERT_TRUE(source) << source.error().ToString();
+  EXPECT_NE((*source)->Find("blk.attn_qkv.weight"), nullptr);
+  EXPECT_EQ((*source)->tensors().size(), 2u);
+}
+
 TEST(GgufSourceTest, RejectsFusedAttentionOfAnotherSize) {
   ExpectError(Open(TinyPhi().F32Tensor("blk.0.attn_qkv.weight", {8, 25})),
               ErrorCode::kInvalidFormat, {"model.gguf", "'blk.0.attn_qkv.weight'", "24 rows"});
