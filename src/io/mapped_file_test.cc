@@ -6,8 +6,9 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <string>
+
+#include "base/temporary_folder.h"
 
 namespace mdsa {
 namespace {
@@ -16,19 +17,12 @@ using testing::HasSubstr;
 
 class MappedFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "mdsa_io_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path Write(const std::string& name, const std::string& content) const {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
-    return folder_ / name;
+    return temporary_.Write(name, content);
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 std::string Text(std::span<const std::byte> bytes) {
