@@ -37,7 +37,9 @@ struct HardwareInfo {
 HardwareInfo DetectHardware();
 
 // The instruction set that the kernels use: "portable", "avx2", "avx512" or "avx512_bf16". Chosen
-// at first use from what the processor has; the environment variable MDSA_CPU_TARGET forces one.
+// at first use from what the processor has; the environment variable MDSA_CPU_TARGET forces one. A
+// name in it that is unknown, or that the processor cannot run, has no effect here and makes every
+// load of a model fail with kInvalidArgument or kUnsupported. Thread-safe.
 std::string KernelTarget();
 
 // "cpu" for tier 1; for "auto" the best device this build can compute on; kUnsupported for "cuda"
