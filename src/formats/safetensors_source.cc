@@ -43,7 +43,7 @@ Status SafetensorsSource::CheckIndex(const SafetensorsIndex& index) const {
     if (found == index_.end() || FileName(*files_[file_of_[found->second]]) != shard) {
       return Err(ErrorCode::kInvalidFormat,
                  "the index maps tensor {} to {}, which does not contain it", Printable(name),
-                 shard);
+                 Printable(shard));
     }
   }
   return {};

@@ -17,8 +17,8 @@ namespace mdsa {
 // How the rows of a matrix are stored relative to the Hugging Face order.
 enum class RowOrder : std::uint8_t {
   kNatural,
-  // GGUF "llama": inside each head of D rows, Hugging Face row j < D/2 is stored row 2j and row D/2
-  // + j is stored row 2j + 1 (formats: rope permutation of attn_q and attn_k).
+  // GGUF "llama", attn_q and attn_k: inside each head of D rows, Hugging Face row j < D/2 is stored
+  // as row 2j and row D/2 + j as row 2j + 1, for a rotation of neighbours instead of halves.
   kRopeInterleaved,
 };
 
