@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "formats/gguf_config.h"
 #include "formats/gguf_source.h"
+#include "tokenizer_check.h"
 
 namespace {
 
@@ -55,7 +56,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   for (const mdsa::GgufTensor& tensor : gguf->tensors()) CheckTensor(tensor, file);
-  static_cast<void>(mdsa::GgufVocabularyFrom(*gguf));
+  if (const auto vocabulary = mdsa::GgufVocabularyFrom(*gguf)) {
+    if (const auto tokenizer = mdsa::Tokenizer::FromGguf(*vocabulary)) {
+      mdsa::CheckTokenizer(*tokenizer, "<s> ab  Ba\u00e9\n1234 \xff");
+      mdsa::CheckTokenizer(*tokenizer, vocabulary->tokens.back());
+    }
+  }
   static_cast<void>(mdsa::PoolingConfigFromGguf(*gguf));
   const auto config = mdsa::ArchitectureConfigFromGguf(*gguf);
   if (config) {

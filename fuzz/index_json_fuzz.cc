@@ -1,6 +1,8 @@
 // Any text is a list of plain file names or an error; no name can leave its folder.
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "base/check.h"
@@ -12,11 +14,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto index = mdsa::ParseSafetensorsIndex(text)) {
     MDSA_CHECK(!index->shards.empty() && index->shards.size() <= index->weight_map.size());
     for (const std::string& shard : index->shards) {
-      MDSA_CHECK(!shard.empty() && shard.find('/') == std::string::npos && shard != "..");
+      const std::filesystem::path path(shard);
+      MDSA_CHECK(path.is_relative() && path == path.filename() && path != ".." && path != ".");
     }
   }
   if (const auto folder = mdsa::PoolingModulePath(text)) {
-    MDSA_CHECK(!folder->empty() && folder->front() != '/');
+    const std::filesystem::path path(*folder);
+    MDSA_CHECK(!path.empty() && path.is_relative());
+    for (const auto& part : path) MDSA_CHECK(part != "..");
   }
   return 0;
 }

@@ -76,6 +76,10 @@ def gguf_seeds():
                      ("blk.0.attn_k.weight", (32, 16), 3, 320), ("output_norm.weight", (32,), 0, 128)]
     yield "llama_v3", gguf(3, {**llama, **VOCABULARY}, llama_tensors)
     yield "llama_v2", gguf(2, {"general.alignment": 32, **llama}, llama_tensors)
+    pieces = {"tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "<0x61>", "\u2581a", "b", "[UNK]"],
+              "tokenizer.ggml.token_type": [2, 3, 3, 6, 1, 1, 1], "tokenizer.ggml.scores": [0.0] * 7}
+    for model in ("llama", "bert"):
+        yield f"{model}_vocabulary", gguf(3, {"tokenizer.ggml.model": model, **pieces}, [])
     yield "rope_factors", gguf(3, llama, llama_tensors + [("rope_freqs.weight", (4,), 0, 16)])
     yarn = {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}
     yield "yarn", gguf(3, {**llama, **yarn}, llama_tensors)
@@ -119,23 +123,35 @@ def index_seeds():
 
 
 def tokenizer_seeds():
-    """A tokenizer.json, a NUL, a text."""
+    """tokenizer.json, tokenizer_config.json, special_tokens_map.json, vocab.txt and a text, with a NUL between."""
     model = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     yield "bpe", json.dumps({"added_tokens": [], "normalizer": None, "pre_tokenizer": byte_level,
-                             "post_processor": None, "decoder": {"type": "ByteLevel"}, "model": model}).encode() + b"\0ab ba"
+                             "post_processor": None, "decoder": {"type": "ByteLevel"}, "model": model}).encode() + b"\0\0\0\0ab ba"
     piece = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
              "max_input_chars_per_word": 100, "vocab": {"[UNK]": 0, "a": 1, "##b": 2}}
     yield "wordpiece", json.dumps({"added_tokens": [], "normalizer": {
         "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
         "lowercase": True}, "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": None,
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}, "model": piece}).encode() + b"\0Ab, a."
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}, "model": piece}).encode() + b"\0\0\0\0Ab, a."
+    config = {"do_lower_case": True, "model_max_length": 8, "padding_side": "left", "cls_token": "[CLS]"}
+    yield "vocab_txt", b"\0".join([b"", json.dumps(config).encode(), json.dumps({"unk_token": "[UNK]"}).encode(),
+                                   b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n", b"Ab, a."])
+
+
+def model_config_seeds():
+    yield "least", json.dumps({"model_name": "m"}).encode()
+    yield "all", json.dumps({
+        "model_name": "m", "tier": "tier2", "device": "cuda:0", "quantization": "int4", "max_length": 16,
+        "batch_size": 2, "temperature": 0.5, "use_cache": True, "trust_remote_code": False, "torch_dtype": "bfloat16",
+        "compile_model": False, "optimization_level": 1, "cache_dir": "c", "kwargs": {"a": [1]}}).encode()
 
 
 def main():
     out = pathlib.Path(sys.argv[1])
     for fuzzer, seeds in {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "config_json": config_seeds,
-                          "index_json": index_seeds, "tokenizer_json": tokenizer_seeds}.items():
+                          "index_json": index_seeds, "tokenizer_json": tokenizer_seeds,
+                          "model_config": model_config_seeds}.items():
         folder = out / fuzzer
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds():

@@ -41,9 +41,9 @@ struct ModelConfig {
   ModelTier tier = ModelTier::kTier3;
   std::string device = "auto";  // "auto", "cpu", "cuda", "cuda:N", "mps"
   QuantizationType quantization = QuantizationType::kNone;
-  std::int64_t max_length =
-      512;  // tokens of prompt and answer together; capped by the model's context
-  std::int64_t batch_size = 1;  // texts per forward pass of embed and classify
+  // Tokens of prompt and answer together, 1 to 2^31 - 1; capped by the model's context.
+  std::int64_t max_length = 512;
+  std::int64_t batch_size = 1;  // texts per forward pass of embed and classify, 1 to 2^31 - 1
   double temperature = 0.7;     // default of sampled generation
   bool use_cache = true;        // accepted for compatibility: keys and values are always kept
   bool trust_remote_code =

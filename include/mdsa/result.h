@@ -30,7 +30,7 @@ enum class ErrorCode : std::uint8_t {
 // Stable lower-case name, e.g. "invalid_format".
 std::string_view ErrorCodeName(ErrorCode code);
 
-// Value type: code, message and a chain of contexts, outermost first. Thread-compatible.
+// Value type: code, message and a chain of contexts. Thread-compatible.
 class Error {
  public:
   Error(ErrorCode code, std::string message) : code_(code), message_(std::move(message)) {}

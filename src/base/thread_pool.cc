@@ -1,6 +1,10 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
+#include <system_error>
+#include <utility>
 
 #include "base/check.h"
 
@@ -30,11 +34,22 @@ struct ThreadPool::Job {
   std::int64_t n;
   std::int64_t grain;
   std::atomic<std::int64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error{};  // written by who sets `failed`, read when all have finished
 };
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads)
+    : ThreadPool(threads, [](std::function<void()> run) { return std::thread(std::move(run)); }) {}
+
+ThreadPool::ThreadPool(int threads, StartThread start) {
   workers_.reserve(static_cast<std::size_t>(std::max(threads - 1, 0)));
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { WorkerLoop(); });
+  // An exception must not leave the constructor: the threads that run already would then be
+  // destroyed unjoined, which terminates the process.
+  try {
+    for (int i = 1; i < threads; ++i) workers_.push_back(start([this] { WorkerLoop(); }));
+  } catch (const std::system_error&) {  // the limit of threads or of address space
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -48,7 +63,12 @@ void ThreadPool::RunRanges(Job& job) {
   for (;;) {
     const std::int64_t begin = job.next.fetch_add(job.grain, std::memory_order_relaxed);
     if (begin >= job.n) return;
-    job.body(begin, std::min(begin + job.grain, job.n));
+    try {
+      job.body(begin, std::min(begin + job.grain, job.n));
+    } catch (...) {
+      if (!job.failed.exchange(true)) job.error = std::current_exception();
+      job.next.store(job.n, std::memory_order_relaxed);  // no range begins any more
+    }
   }
 }
 
@@ -97,6 +117,7 @@ void ThreadPool::ParallelFor(std::int64_t n, std::int64_t grain,
     }
   }
   busy_.store(false, std::memory_order_release);
+  if (job.error) std::rethrow_exception(job.error);
 }
 
 }  // namespace mdsa

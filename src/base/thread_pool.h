@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -15,8 +16,14 @@ namespace mdsa {
 // concurrent requests never queue behind each other and a nested loop cannot deadlock.
 class ThreadPool {
  public:
-  // `threads` counts the calling thread: ThreadPool(1) starts none. Values below 1 mean 1.
+  // Starts a thread that runs what it is given.
+  using StartThread = FunctionRef<std::thread(std::function<void()>)>;
+
+  // `threads` counts the calling thread: ThreadPool(1) starts none. Values below 1 mean 1. Where
+  // the system gives fewer threads, the pool has fewer; see threads().
   explicit ThreadPool(int threads);
+  // The same with threads from `start`, which is called during construction only.
+  ThreadPool(int threads, StartThread start);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -25,7 +32,8 @@ class ThreadPool {
 
   // Calls body(begin, end) over disjoint ranges that together cover [0, n), each at most `grain`
   // long (grain >= 1), and returns when all have finished. The caller takes part. Ranges are handed
-  // out in ascending order, first come first served. `body` must not throw.
+  // out in ascending order, first come first served. If `body` throws, on whatever thread, no
+  // further range begins, and the first exception is rethrown here when all have finished.
   void ParallelFor(std::int64_t n, std::int64_t grain,
                    FunctionRef<void(std::int64_t begin, std::int64_t end)> body);
 

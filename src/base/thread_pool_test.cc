@@ -4,7 +4,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <latch>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -116,6 +119,58 @@ TEST(ThreadPoolTest, ConcurrentCallersEachGetTheirWholeLoop) {
     });
   }
   for (std::thread& caller : callers) caller.join();
+}
+
+TEST(ThreadPoolTest, KeepsTheThreadsThatTheSystemGave) {
+  int started = 0;
+  ThreadPool pool(10, [&](std::function<void()> run) {
+    if (started == 2) {
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    }
+    ++started;
+    return std::thread(std::move(run));
+  });
+  EXPECT_EQ(pool.threads(), 3);
+  std::latch everyone(3);
+  pool.ParallelFor(3, 1, [&](std::int64_t, std::int64_t) { everyone.arrive_and_wait(); });
+  ExpectCoversOnce(pool, 100, 3);
+}
+
+// Both threads are inside a range before one of them throws, so each case is what it says.
+void ExpectRethrown(bool from_worker) {
+  ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::latch both(2);
+  std::atomic<int> inside{0};
+  EXPECT_THROW(pool.ParallelFor(2, 1,
+                                [&](std::int64_t, std::int64_t) {
+                                  ++inside;
+                                  both.arrive_and_wait();
+                                  const bool worker = std::this_thread::get_id() != caller;
+                                  if (worker == from_worker) throw std::runtime_error("body");
+                                  --inside;
+                                }),
+               std::runtime_error);
+  EXPECT_EQ(inside, 1);  // the one that threw; the other had finished
+  // The workers are free again: both threads meet in the next loop.
+  std::latch again(2);
+  pool.ParallelFor(2, 1, [&](std::int64_t, std::int64_t) { again.arrive_and_wait(); });
+  ExpectCoversOnce(pool, 100, 3);
+}
+
+TEST(ThreadPoolTest, ExceptionOfAWorkerIsRethrownOnTheCaller) { ExpectRethrown(true); }
+
+TEST(ThreadPoolTest, ExceptionOfTheCallerWaitsForTheWorkers) { ExpectRethrown(false); }
+
+TEST(ThreadPoolTest, NoRangeBeginsAfterAnException) {
+  ThreadPool pool(1);
+  int calls = 0;
+  const auto body = [&](std::int64_t, std::int64_t) {
+    ++calls;
+    throw std::runtime_error("body");
+  };
+  EXPECT_THROW(pool.ParallelFor(10, 1, body), std::runtime_error);
+  EXPECT_EQ(calls, 1);
 }
 
 // A worker that starts late must still see the request to stop.

@@ -178,6 +178,8 @@ Result<WeightStore> WeightLoader::Load() {
   if (input_.stop.stop_requested()) return std::unexpected(Cancelled());
   MDSA_TRY(Allocate());
   MDSA_TRY(Convert());
+  // What was converted while somebody rewrote the file is of no known content.
+  MDSA_TRY(input_.tensors->CheckUnchanged());
   return Finish();
 }
 

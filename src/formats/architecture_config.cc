@@ -93,7 +93,7 @@ Status ValidateArchitectureConfig(const ArchitectureConfig& config) {
   MDSA_TRY(CheckSize("num_hidden_layers", config.num_layers, kMaxLayers));
   MDSA_TRY(CheckSize("num_attention_heads", config.num_heads));
   MDSA_TRY(CheckSize("num_key_value_heads", config.num_kv_heads));
-  MDSA_TRY(CheckSize("head_dim", config.head_dim));
+  MDSA_TRY(CheckSize("head_dim", config.head_dim, kMaxHeadDim));
   MDSA_TRY(CheckSize("max_position_embeddings", config.max_position_embeddings));
   if (config.num_heads % config.num_kv_heads != 0) {
     return Err(ErrorCode::kInvalidFormat,

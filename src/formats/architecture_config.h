@@ -38,7 +38,8 @@ struct RopeScaling {
 };
 
 // Every field is validated: positive sizes, hidden_size == heads * head_dim where a family needs
-// it, heads % kv_heads == 0, known activation and rope type. Sizes are at most 2^31 - 1.
+// it, heads % kv_heads == 0, known activation and rope type. Sizes are at most 2^31 - 1. A plain
+// value. Thread-compatible.
 struct ArchitectureConfig {
   ModelFamily family = ModelFamily::kLlama;
   ModelHead head = ModelHead::kNone;
@@ -76,6 +77,7 @@ Status ValidateArchitectureConfig(const ArchitectureConfig& config);
 // The bounds that readers apply to what a file says, so that nothing later allocates by a claim.
 inline constexpr std::int64_t kMaxModelSize = 2147483647;  // any one size
 inline constexpr std::int64_t kMaxLayers = 10'000;
+inline constexpr std::int64_t kMaxHeadDim = 4096;  // the largest in use is 256
 inline constexpr std::int64_t kMaxLabels = 1'000'000;
 
 // config.json of a Hugging Face folder. `generation_config_json` (may be empty) wins for eos ids.

@@ -37,12 +37,15 @@ struct NamedType {
   std::string_view name;
 };
 constexpr std::array kUnsupportedTypes = {
-    NamedType{9, "Q8_1"},     NamedType{10, "Q2_K"},    NamedType{11, "Q3_K"},
-    NamedType{15, "Q8_K"},    NamedType{16, "IQ2_XXS"}, NamedType{17, "IQ2_XS"},
-    NamedType{18, "IQ3_XXS"}, NamedType{19, "IQ1_S"},   NamedType{20, "IQ4_NL"},
-    NamedType{21, "IQ3_S"},   NamedType{22, "IQ2_S"},   NamedType{23, "IQ4_XS"},
-    NamedType{29, "IQ1_M"},   NamedType{34, "TQ1_0"},   NamedType{35, "TQ2_0"},
-    NamedType{39, "MXFP4"},
+    NamedType{4, "Q4_2"},        NamedType{5, "Q4_3"},        NamedType{9, "Q8_1"},
+    NamedType{10, "Q2_K"},       NamedType{11, "Q3_K"},       NamedType{15, "Q8_K"},
+    NamedType{16, "IQ2_XXS"},    NamedType{17, "IQ2_XS"},     NamedType{18, "IQ3_XXS"},
+    NamedType{19, "IQ1_S"},      NamedType{20, "IQ4_NL"},     NamedType{21, "IQ3_S"},
+    NamedType{22, "IQ2_S"},      NamedType{23, "IQ4_XS"},     NamedType{29, "IQ1_M"},
+    NamedType{34, "TQ1_0"},      NamedType{35, "TQ2_0"},      NamedType{31, "Q4_0_4_4"},
+    NamedType{32, "Q4_0_4_8"},   NamedType{33, "Q4_0_8_8"},   NamedType{36, "IQ4_NL_4_4"},
+    NamedType{37, "IQ4_NL_4_8"}, NamedType{38, "IQ4_NL_8_8"}, NamedType{39, "MXFP4"},
+    NamedType{40, "NVFP4"},      NamedType{41, "Q1_0"},
 };
 
 // Bytes of a value of fixed size; 0 for strings and arrays, nullopt for an unknown type.
@@ -82,7 +85,8 @@ Result<DType> ParseTensorType(std::uint32_t id) {
                  known.name);
     }
   }
-  return Err(ErrorCode::kInvalidFormat, "unknown element type {}", id);
+  // Newer than this list, more likely than damage: every other field of the file was sound.
+  return Err(ErrorCode::kUnsupported, "element type {} is not known", id);
 }
 
 }  // namespace

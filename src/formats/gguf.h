@@ -72,7 +72,8 @@ class GgufFile {
                                               std::int64_t max) const;
   Result<std::optional<std::vector<std::string_view>>> Strings(std::string_view key) const;
   Result<std::optional<std::vector<float>>> Floats(std::string_view key) const;  // array of f32
-  Result<std::optional<std::vector<std::int32_t>>> Integers(std::string_view key) const;  // i32/u32
+  Result<std::optional<std::vector<std::int32_t>>> Integers(
+      std::string_view key) const;  // i32/u32 below 2^31
 
  private:
   friend class GgufParser;

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -115,14 +114,19 @@ Status ParseRopeFactors(const GgufTensor& table, ArchitectureConfig& config) {
   std::vector<float> divisors(count);
   std::memcpy(divisors.data(), table.bytes.data(), table.bytes.size());
   const double factor = *std::ranges::max_element(divisors);
-  if (!(factor > 1)) return {};
+  if (std::ranges::all_of(divisors, [](float divisor) { return divisor == 1; })) return {};
+  if (config.rope_scaling.type != RopeScaling::Type::kNone) {
+    return Err(ErrorCode::kUnsupported,
+               "tensor 'rope_freqs.weight' beside a rope scaling of the metadata");
+  }
   for (std::size_t i = 0; i < count; ++i) {
     const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
     const double wavelength = 2 * std::numbers::pi * std::pow(config.rope_theta, exponent);
     const double turns = static_cast<double>(kOriginal) / wavelength;
     const double smooth = std::clamp((turns - kLow) / (kHigh - kLow), 0.0, 1.0);
     const double expected = 1 / ((1 - smooth) / factor + smooth);
-    if (!(std::abs(divisors[i] - expected) <= 1e-3 * expected)) {
+    // In this form, a divisor that is no number fails too.
+    if (!(factor > 1) || !(std::abs(divisors[i] - expected) <= 1e-3 * expected)) {
       return Err(ErrorCode::kUnsupported,
                  "tensor 'rope_freqs.weight' is not the llama3 scaling of a context of {} by {}",
                  kOriginal, factor);
@@ -153,22 +157,24 @@ Status ParseYarn(const ArchitectureKeys& keys, RopeScaling& scaling) {
 Status ParseRopeScaling(const ArchitectureKeys& keys, ArchitectureConfig& config) {
   RopeScaling& scaling = config.rope_scaling;
   MDSA_ASSIGN(const auto type, keys.String("rope.scaling.type"));
-  MDSA_ASSIGN(const auto factor, keys.Number("rope.scaling.factor"));
-  if (const GgufTensor* table = keys.file().FindTensor("rope_freqs.weight")) {
-    return ParseRopeFactors(*table, config);
+  MDSA_ASSIGN(auto factor, keys.Number("rope.scaling.factor"));
+  if (!factor) {  // its name in older files
+    MDSA_ASSIGN(factor, keys.Number("rope.scale_linear"));
   }
-  if (!type || *type == "none") return {};
-  if (*type != "linear" && *type != "yarn") {
+  if (factor == 0) factor = std::nullopt;  // as in llama.cpp: no scaling
+  if (type == "none" || (!type && !factor)) return {};
+  const std::string_view kind = type.value_or("linear");  // llama.cpp's default
+  if (kind != "linear" && kind != "yarn") {
     return Err(ErrorCode::kUnsupported,
                "key '{}': {} is not supported; supported are none, linear, yarn",
-               keys.Full("rope.scaling.type"), Printable(*type));
+               keys.Full("rope.scaling.type"), Printable(kind));
   }
   if (!factor) {
     return Err(ErrorCode::kInvalidFormat, "key '{}' is missing", keys.Full("rope.scaling.factor"));
   }
   scaling.factor = *factor;
   scaling.type = RopeScaling::Type::kLinear;
-  if (*type == "linear") return {};
+  if (kind == "linear") return {};
   scaling.type = RopeScaling::Type::kYarn;
   MDSA_ASSIGN(scaling.original_max_position_embeddings,
               keys.SizeOr("rope.scaling.original_context_length", config.max_position_embeddings));
@@ -178,9 +184,18 @@ Status ParseRopeScaling(const ArchitectureKeys& keys, ArchitectureConfig& config
 Status ParseDecoder(const ArchitectureKeys& keys, ArchitectureConfig& config) {
   const GgufFile& file = keys.file();
   MDSA_ASSIGN(config.rotary_dim, keys.SizeOr("rope.dimension_count", config.head_dim));
+  if (config.family == ModelFamily::kLlama && config.rotary_dim < config.head_dim) {
+    // The rows of its query and key are reordered by whole heads.
+    return Err(ErrorCode::kUnsupported,
+               "key '{}': {} of {} dimensions of a head are rotated; llama needs all",
+               keys.Full("rope.dimension_count"), config.rotary_dim, config.head_dim);
+  }
   MDSA_ASSIGN(const auto theta, keys.Number("rope.freq_base"));
   config.rope_theta = theta.value_or(config.rope_theta);
   MDSA_TRY(ParseRopeScaling(keys, config));
+  if (const GgufTensor* table = file.FindTensor("rope_freqs.weight")) {
+    MDSA_TRY(ParseRopeFactors(*table, config));
+  }
   config.tie_word_embeddings = file.FindTensor("output.weight") == nullptr;
   if (config.family == ModelFamily::kLlama) {
     config.attention_bias = file.FindTensor("blk.0.attn_q.bias") != nullptr;
@@ -190,13 +205,7 @@ Status ParseDecoder(const ArchitectureKeys& keys, ArchitectureConfig& config) {
 }
 
 Status ParseTokenIds(const GgufFile& file, ArchitectureConfig& config) {
-  const auto id = [&](std::string_view key) -> Result<std::optional<std::int32_t>> {
-    MDSA_ASSIGN(const auto value, file.Integer("tokenizer.ggml." + std::string(key), 0,
-                                               std::numeric_limits<std::uint32_t>::max()));
-    // llama.cpp writes 2^32 - 1 for "none".
-    if (!value || *value >= config.vocab_size) return std::nullopt;
-    return static_cast<std::int32_t>(*value);
-  };
+  const auto id = [&](std::string_view key) { return GgufTokenId(file, key, config.vocab_size); };
   MDSA_ASSIGN(config.bos_token_id, id("bos_token_id"));
   MDSA_ASSIGN(config.pad_token_id, id("padding_token_id"));
   for (std::string_view key : {"eos_token_id", "eot_token_id"}) {

@@ -1,7 +1,9 @@
 // What a GGUF file says about its model.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "formats/architecture_config.h"
 #include "formats/gguf.h"
@@ -21,5 +23,11 @@ Result<std::optional<PoolingConfig>> PoolingConfigFromGguf(const GgufFile& file)
 
 // The keys under tokenizer.ggml. kNotFound if there is no vocabulary at all. Ids are within it.
 Result<Tokenizer::GgufVocabulary> GgufVocabularyFrom(const GgufFile& file);
+
+// "tokenizer.ggml.{name}", e.g. "bos_token_id", in [0, vocab_size); nullopt if the file names none.
+// An id beyond the vocabulary is kInvalidFormat for bos and eos, without which a model computes
+// something else, and none for the others, which many files carry along from another vocabulary.
+Result<std::optional<TokenId>> GgufTokenId(const GgufFile& file, std::string_view name,
+                                           std::int64_t vocab_size);
 
 }  // namespace mdsa

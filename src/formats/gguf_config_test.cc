@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <string>
 
@@ -176,6 +177,92 @@ TEST(GgufConfigTest, RopeScaling) {
               ErrorCode::kUnsupported, {"'longrope'", "none, linear, yarn"});
   ExpectError(Config(WithEmbedding().String("llama.rope.scaling.type", "linear")),
               ErrorCode::kInvalidFormat, {"'llama.rope.scaling.factor' is missing"});
+}
+
+// llama.cpp's reading of a file that gives only the factor.
+TEST(GgufConfigTest, FactorWithoutATypeIsLinearScaling) {
+  for (const std::string key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+    const auto config = Config(WithEmbedding().F32(key, 2.0f));
+    ASSERT_TRUE(config) << config.error().ToString();
+    EXPECT_EQ(config->rope_scaling.type, RopeScaling::Type::kLinear) << key;
+    EXPECT_EQ(config->rope_scaling.factor, 2.0) << key;
+    const auto zero = Config(WithEmbedding().F32(key, 0.0f));
+    ASSERT_TRUE(zero) << zero.error().ToString();
+    EXPECT_EQ(zero->rope_scaling.type, RopeScaling::Type::kNone) << key;
+  }
+  const auto none = Config(WithEmbedding()
+                               .String("llama.rope.scaling.type", "none")
+                               .F32("llama.rope.scaling.factor", 2.0f));
+  ASSERT_TRUE(none) << none.error().ToString();
+  EXPECT_EQ(none->rope_scaling.type, RopeScaling::Type::kNone);
+}
+
+TEST(GgufConfigTest, LlamaThatRotatesAPartOfEachHeadIsUnsupported) {
+  ExpectError(Config(WithEmbedding().U32("llama.rope.dimension_count", 2)), ErrorCode::kUnsupported,
+              {"'llama.rope.dimension_count'", "2 of 4"});
+}
+
+// The config of a tiny llama with these two divisors.
+Result<ArchitectureConfig> WithDivisors(GgufBuilder gguf, float first, float second) {
+  std::string file = gguf.F32Tensor("rope_freqs.weight", {2}).Build();
+  file.replace(file.size() - 32, 8, Raw(first) + Raw(second));
+  const auto parsed = ParseGguf(AsBytes(file));
+  if (!parsed) return std::unexpected(parsed.error());
+  return ArchitectureConfigFromGguf(*parsed);
+}
+
+TEST(GgufConfigTest, RopeFactorTableOfOnesIsNoScaling) {
+  const auto config = WithDivisors(WithEmbedding(), 1, 1);
+  ASSERT_TRUE(config) << config.error().ToString();
+  EXPECT_EQ(config->rope_scaling.type, RopeScaling::Type::kNone);
+}
+
+TEST(GgufConfigTest, RopeFactorTableOfAnythingElseIsUnsupported) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const auto& [first, second] : {std::pair(0.0f, 0.0f),
+                                      {0.5f, 0.5f},
+                                      {1.0f, 0.5f},
+                                      {nan, nan},
+                                      {1.0f, nan},
+                                      {nan, 1.0f},
+                                      {1.0f, infinity},
+                                      {-1.0f, -1.0f}}) {
+    ExpectError(WithDivisors(WithEmbedding(), first, second), ErrorCode::kUnsupported,
+                {"'rope_freqs.weight'"});
+  }
+}
+
+TEST(GgufConfigTest, RopeFactorTableBesideAScalingTypeIsUnsupported) {
+  ExpectError(WithDivisors(WithEmbedding()
+                               .String("llama.rope.scaling.type", "linear")
+                               .F32("llama.rope.scaling.factor", 2.0f),
+                           1, 2),
+              ErrorCode::kUnsupported, {"'rope_freqs.weight'", "scaling"});
+}
+
+// Both readers of the ids follow one rule.
+TEST(GgufConfigTest, IdsBeyondTheVocabulary) {
+  for (const std::string key : {"bos_token_id", "eos_token_id"}) {
+    ExpectError(Config(WithEmbedding().U32("tokenizer.ggml." + key, 4)), ErrorCode::kInvalidFormat,
+                {key, "4 is outside the vocabulary of 4"});
+  }
+  const auto config = Config(WithEmbedding()
+                                 .U32("tokenizer.ggml.padding_token_id", 4)
+                                 .U32("tokenizer.ggml.eot_token_id", 4));
+  ASSERT_TRUE(config) << config.error().ToString();
+  EXPECT_EQ(config->pad_token_id, std::nullopt);
+  EXPECT_TRUE(config->eos_token_ids.empty());
+  const auto vocabulary = Vocabulary(GgufBuilder()
+                                         .String("tokenizer.ggml.model", "gpt2")
+                                         .Strings("tokenizer.ggml.tokens", {"a", "b"})
+                                         .U32("tokenizer.ggml.padding_token_id", 2)
+                                         .U32("tokenizer.ggml.unknown_token_id", 2)
+                                         .U32("tokenizer.ggml.mask_token_id", 1));
+  ASSERT_TRUE(vocabulary) << vocabulary.error().ToString();
+  EXPECT_EQ(vocabulary->special.pad, std::nullopt);
+  EXPECT_EQ(vocabulary->special.unk, std::nullopt);
+  EXPECT_EQ(vocabulary->special.mask, 1);
 }
 
 // The divisors that llama.cpp stores for llama3 scaling with factor 8 are recognized.

@@ -1,5 +1,6 @@
 // GgufFile: typed reading of parsed metadata. The parser is in gguf.cc.
-#include <limits>
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -53,10 +54,14 @@ Result<std::optional<std::int64_t>> GgufFile::Integer(std::string_view key, std:
                                                       std::int64_t max) const {
   const GgufValue* value = Find(key);
   if (value == nullptr) return std::nullopt;
+  const auto outside = [&](auto number) {
+    return Err(ErrorCode::kInvalidFormat, "key {}: {} is outside {}..{}", Printable(key), number,
+               min, max);
+  };
   std::int64_t number;
   if (const auto* big = std::get_if<std::uint64_t>(value)) {
-    number = std::in_range<std::int64_t>(*big) ? static_cast<std::int64_t>(*big)
-                                               : std::numeric_limits<std::int64_t>::max();
+    if (!std::in_range<std::int64_t>(*big)) return outside(*big);
+    number = static_cast<std::int64_t>(*big);
   } else if (const auto* small = std::get_if<std::int64_t>(value)) {
     number = *small;
   } else {
@@ -65,10 +70,7 @@ Result<std::optional<std::int64_t>> GgufFile::Integer(std::string_view key, std:
                                 "supported)"
                               : "an integer");
   }
-  if (number < min || number > max) {
-    return Err(ErrorCode::kInvalidFormat, "key {}: {} is outside {}..{}", Printable(key), number,
-               min, max);
-  }
+  if (number < min || number > max) return outside(number);
   return number;
 }
 
@@ -111,6 +113,9 @@ Result<std::optional<std::vector<std::int32_t>>> GgufFile::Integers(std::string_
   }
   std::vector<std::int32_t> numbers(static_cast<std::size_t>(array->count));
   if (!numbers.empty()) std::memcpy(numbers.data(), array->bytes.data(), array->bytes.size());
+  if (array->element_type == GgufType::kU32 && !numbers.empty() && std::ranges::min(numbers) < 0) {
+    return WrongType(key, "integers up to 2147483647");
+  }
   return numbers;
 }
 

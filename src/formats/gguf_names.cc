@@ -70,12 +70,25 @@ std::optional<std::string_view> Translate(std::span<const NamePair> names, std::
 
 }  // namespace
 
+std::optional<GgufBlockName> ParseGgufBlockName(std::string_view gguf_name) {
+  constexpr std::string_view kPrefix = "blk.";
+  if (!gguf_name.starts_with(kPrefix)) return std::nullopt;
+  gguf_name.remove_prefix(kPrefix.size());
+  const std::size_t dot = gguf_name.find('.');
+  const std::string_view layer = gguf_name.substr(0, dot);
+  if (dot == std::string_view::npos || layer.empty() ||
+      !std::ranges::all_of(layer, [](char c) { return c >= '0' && c <= '9'; })) {
+    return std::nullopt;
+  }
+  return GgufBlockName{layer, gguf_name.substr(dot + 1)};
+}
+
 std::optional<std::string> HuggingFaceName(ModelFamily family, std::string_view gguf_name) {
   const FamilyNames names = NamesOf(family);
   const std::size_t last_dot = gguf_name.rfind('.');
   if (last_dot == std::string_view::npos) return std::nullopt;
   const std::string_view suffix = gguf_name.substr(last_dot + 1);
-  std::string_view base = gguf_name.substr(0, last_dot);
+  const std::string_view base = gguf_name.substr(0, last_dot);
   if (suffix != "weight" && suffix != "bias") return std::nullopt;
 
   if (!base.starts_with("blk.")) {
@@ -83,16 +96,11 @@ std::optional<std::string> HuggingFaceName(ModelFamily family, std::string_view 
     if (!name) return std::nullopt;
     return fmt::format("{}.{}", *name, suffix);
   }
-  base.remove_prefix(4);
-  const std::size_t dot = base.find('.');
-  const std::string_view layer = base.substr(0, dot);
-  if (dot == std::string_view::npos || layer.empty() ||
-      !std::ranges::all_of(layer, [](char c) { return c >= '0' && c <= '9'; })) {
-    return std::nullopt;
-  }
-  const auto name = Translate(names.block, base.substr(dot + 1));
+  const auto block = ParseGgufBlockName(base);
+  if (!block) return std::nullopt;
+  const auto name = Translate(names.block, block->tensor);
   if (!name) return std::nullopt;
-  return fmt::format("{}.{}.{}.{}", names.block_prefix, layer, *name, suffix);
+  return fmt::format("{}.{}.{}.{}", names.block_prefix, block->layer, *name, suffix);
 }
 
 }  // namespace mdsa

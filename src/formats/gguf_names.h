@@ -14,4 +14,12 @@ namespace mdsa {
 // Source: the name map of the `gguf` Python package.
 std::optional<std::string> HuggingFaceName(ModelFamily family, std::string_view gguf_name);
 
+// "blk.7.attn_q.weight" -> {"7", "attn_q.weight"}: the digits of the layer and what follows. A
+// view.
+struct GgufBlockName {
+  std::string_view layer, tensor;
+};
+// nullopt for any other form.
+std::optional<GgufBlockName> ParseGgufBlockName(std::string_view gguf_name);
+
 }  // namespace mdsa

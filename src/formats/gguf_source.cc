@@ -12,15 +12,6 @@
 namespace mdsa {
 namespace {
 
-// "blk.7.attn_qkv.weight" -> {"7", "weight"}.
-std::optional<std::pair<std::string_view, std::string_view>> SplitFusedName(std::string_view name) {
-  constexpr std::string_view kPrefix = "blk.", kBase = ".attn_qkv.";
-  const std::size_t base = name.find(kBase);
-  if (!name.starts_with(kPrefix) || base == std::string_view::npos) return std::nullopt;
-  return std::pair(name.substr(kPrefix.size(), base - kPrefix.size()),
-                   name.substr(base + kBase.size()));
-}
-
 // How many heads the rows of a permuted matrix form; 0 for any other tensor.
 std::int64_t PermutedHeads(const ArchitectureConfig& config, std::string_view gguf_name) {
   if (config.family != ModelFamily::kLlama) return 0;
@@ -67,8 +58,10 @@ Status GgufSource::SplitAttention(const GgufTensor& tensor, std::string_view lay
 
 Status GgufSource::AddTensor(const GgufTensor& tensor) {
   if (config_.family == ModelFamily::kPhi) {
-    if (const auto fused = SplitFusedName(tensor.name)) {
-      return SplitAttention(tensor, fused->first, fused->second);
+    constexpr std::string_view kFused = "attn_qkv.";
+    const auto block = ParseGgufBlockName(tensor.name);
+    if (block && block->tensor.starts_with(kFused)) {
+      return SplitAttention(tensor, block->layer, block->tensor.substr(kFused.size()));
     }
   }
   TensorInfo info;
@@ -125,5 +118,7 @@ const TensorInfo* GgufSource::Find(std::string_view name) const {
 void GgufSource::ReleasePages(const TensorInfo& tensor) const {
   if (index_.contains(tensor.name)) file_->ReleasePages(tensor.bytes);
 }
+
+Status GgufSource::CheckUnchanged() const { return file_->CheckUnchanged(); }
 
 }  // namespace mdsa

@@ -74,6 +74,14 @@ TEST(GgufSourceTest, SplitsFusedAttentionOfPhi) {
   EXPECT_EQ(bias->bytes.size(), 32u);
 }
 
+// "attn_qkv" where the number of the layer belongs is no layer's.
+TEST(GgufSourceTest, FusedNameWithoutALayerKeepsItsOwn) {
+  const auto source = Open(TinyPhi().F32Tensor("blk.attn_qkv.weight", {8, 24}));
+  ASSERT_TRUE(source) << source.error().ToString();
+  EXPECT_NE((*source)->Find("blk.attn_qkv.weight"), nullptr);
+  EXPECT_EQ((*source)->tensors().size(), 2u);
+}
+
 TEST(GgufSourceTest, RejectsFusedAttentionOfAnotherSize) {
   ExpectError(Open(TinyPhi().F32Tensor("blk.0.attn_qkv.weight", {8, 25})),
               ErrorCode::kInvalidFormat, {"model.gguf", "'blk.0.attn_qkv.weight'", "24 rows"});
@@ -129,6 +137,18 @@ TEST(GgufNamesTest, UnknownNamesHaveNoTranslation) {
         "blk.0.nothing.weight", "rope_freqs.weight", "blk.0.weight", "blk.-1.attn_q.weight"}) {
     EXPECT_EQ(HuggingFaceName(ModelFamily::kLlama, name), std::nullopt) << name;
   }
+}
+
+TEST(GgufSourceTest, FileTruncatedBySomebodyElseIsNamed) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.Write("model.gguf", TinyPhi().Build());
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  const auto source = GgufSource::FromFile(*std::move(file));
+  ASSERT_TRUE(source) << source.error().ToString();
+  EXPECT_TRUE((*source)->CheckUnchanged());
+  std::filesystem::resize_file(path, 40);
+  ExpectError((*source)->CheckUnchanged(), ErrorCode::kFailedPrecondition, {"model.gguf"});
 }
 
 }  // namespace

@@ -120,7 +120,22 @@ TEST(GgufTest, GettersRefuseOtherTypes) {
   ExpectError(parsed->Bool("number"), ErrorCode::kInvalidFormat, {"a boolean"});
   ExpectError(parsed->Number("text"), ErrorCode::kInvalidFormat, {"a number"});
   ExpectError(parsed->Integer("number", 0, 6), ErrorCode::kInvalidFormat, {"7 is outside 0..6"});
-  ExpectError(parsed->Integer("big", 0, 6), ErrorCode::kInvalidFormat, {"outside 0..6"});
+  ExpectError(parsed->Integer("big", 0, 6), ErrorCode::kInvalidFormat,
+              {"18446744073709551615 is outside 0..6"});
+}
+
+TEST(GgufTest, UnsignedArrayElementsDoNotBecomeNegative) {
+  const std::string file =
+      GgufBuilder()
+          .Entry("small", 9,
+                 Raw<std::uint32_t>(4) + Raw<std::uint64_t>(1) + Raw<std::uint32_t>(INT32_MAX))
+          .Entry("big", 9,
+                 Raw<std::uint32_t>(4) + Raw<std::uint64_t>(1) + Raw<std::uint32_t>(1u << 31))
+          .Build();
+  const auto parsed = ParseGguf(AsBytes(file));
+  ASSERT_TRUE(parsed) << parsed.error().ToString();
+  EXPECT_EQ(*parsed->Integers("small"), (std::vector<std::int32_t>{INT32_MAX}));
+  ExpectError(parsed->Integers("big"), ErrorCode::kInvalidFormat, {"key 'big'", "2147483647"});
 }
 
 TEST(GgufTest, ReadsEveryTensorType) {
@@ -302,8 +317,12 @@ TEST(GgufTest, RejectsRowsThatAreNoWholeBlocks) {
 TEST(GgufTest, NamesBlockTypesThatAreNotSupported) {
   ExpectBroken(GgufBuilder().Tensor("w", {256}, 10, 0).Build(), ErrorCode::kUnsupported,
                {"tensor 'w'", "Q2_K", "supported are"});
-  ExpectBroken(GgufBuilder().Tensor("w", {256}, 99, 0).Build(), ErrorCode::kInvalidFormat,
-               {"tensor 'w'", "unknown element type 99"});
+  ExpectBroken(GgufBuilder().Tensor("w", {256}, 40, 0).Build(), ErrorCode::kUnsupported,
+               {"tensor 'w'", "NVFP4"});
+  ExpectBroken(GgufBuilder().Tensor("w", {256}, 33, 0).Build(), ErrorCode::kUnsupported,
+               {"tensor 'w'", "Q4_0_8_8"});
+  ExpectBroken(GgufBuilder().Tensor("w", {256}, 99, 0).Build(), ErrorCode::kUnsupported,
+               {"tensor 'w'", "element type 99 is not known"});
 }
 
 }  // namespace

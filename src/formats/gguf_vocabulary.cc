@@ -1,4 +1,5 @@
-// GgufVocabularyFrom: the tokenizer.ggml keys of a GGUF file.
+// GgufVocabularyFrom and GgufTokenId: the tokenizer.ggml keys of a GGUF file.
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -40,33 +41,34 @@ Status ParseLists(const GgufFile& file, Tokenizer::GgufVocabulary& vocabulary) {
   return {};
 }
 
-Result<std::optional<TokenId>> ParseId(const GgufFile& file, std::string_view name,
-                                       std::size_t tokens) {
-  constexpr std::int64_t kNone = std::numeric_limits<std::uint32_t>::max();  // llama.cpp's "no id"
-  MDSA_ASSIGN(const auto id, file.Integer(Key(name), 0, kNone));
-  if (!id || *id == kNone) return std::nullopt;
-  if (std::cmp_greater_equal(*id, tokens)) {
-    return Err(ErrorCode::kInvalidFormat, "key '{}': {} is outside the vocabulary of {}", Key(name),
-               *id, tokens);
-  }
-  return static_cast<TokenId>(*id);
-}
-
 Status ParseSpecialTokens(const GgufFile& file, Tokenizer::GgufVocabulary& vocabulary) {
-  const std::size_t tokens = vocabulary.tokens.size();
+  const auto id = [&](std::string_view name) {
+    return GgufTokenId(file, name, std::ssize(vocabulary.tokens));
+  };
   SpecialTokens& special = vocabulary.special;
-  MDSA_ASSIGN(special.bos, ParseId(file, "bos_token_id", tokens));
-  MDSA_ASSIGN(special.eos, ParseId(file, "eos_token_id", tokens));
-  MDSA_ASSIGN(special.unk, ParseId(file, "unknown_token_id", tokens));
+  MDSA_ASSIGN(special.bos, id("bos_token_id"));
+  MDSA_ASSIGN(special.eos, id("eos_token_id"));
+  MDSA_ASSIGN(special.unk, id("unknown_token_id"));
   // The format's own spelling.
-  MDSA_ASSIGN(special.sep, ParseId(file, "seperator_token_id", tokens));
-  MDSA_ASSIGN(special.pad, ParseId(file, "padding_token_id", tokens));
-  MDSA_ASSIGN(special.cls, ParseId(file, "cls_token_id", tokens));
-  MDSA_ASSIGN(special.mask, ParseId(file, "mask_token_id", tokens));
+  MDSA_ASSIGN(special.sep, id("seperator_token_id"));
+  MDSA_ASSIGN(special.pad, id("padding_token_id"));
+  MDSA_ASSIGN(special.cls, id("cls_token_id"));
+  MDSA_ASSIGN(special.mask, id("mask_token_id"));
   return {};
 }
 
 }  // namespace
+
+Result<std::optional<TokenId>> GgufTokenId(const GgufFile& file, std::string_view name,
+                                           std::int64_t vocab_size) {
+  constexpr std::int64_t kNone = std::numeric_limits<std::uint32_t>::max();  // llama.cpp's "no id"
+  MDSA_ASSIGN(const auto id, file.Integer(Key(name), 0, kNone));
+  if (!id || *id == kNone) return std::nullopt;
+  if (*id < vocab_size) return static_cast<TokenId>(*id);
+  if (name != "bos_token_id" && name != "eos_token_id") return std::nullopt;
+  return Err(ErrorCode::kInvalidFormat, "key '{}': {} is outside the vocabulary of {}", Key(name),
+             *id, vocab_size);
+}
 
 Result<Tokenizer::GgufVocabulary> GgufVocabularyFrom(const GgufFile& file) {
   MDSA_ASSIGN(const auto model, file.String(Key("model")));

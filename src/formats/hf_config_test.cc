@@ -268,8 +268,11 @@ TEST(HfConfigTest, ContradictionsAreRefused) {
               ErrorCode::kInvalidFormat, {"'num_hidden_layers'", "outside 1..10000"});
   ExpectError(ParseHfConfig(Json("llama", R"("rms_norm_eps":-1)")), ErrorCode::kInvalidFormat,
               {"epsilon is -1"});
-  ExpectError(ParseHfConfig(Json("llama", R"("head_dim":2147483647)")), ErrorCode::kInvalidFormat,
-              {"num_attention_heads * head_dim"});
+  ExpectError(ParseHfConfig(Json("llama", R"("num_attention_heads":1048576,"head_dim":4096)")),
+              ErrorCode::kInvalidFormat, {"num_attention_heads * head_dim"});
+  ExpectError(ParseHfConfig(Json("llama", R"("head_dim":4098)")), ErrorCode::kInvalidFormat,
+              {"head_dim is 4098, outside 1..4096"});
+  EXPECT_TRUE(ParseHfConfig(Json("llama", R"("head_dim":4096)")));
 }
 
 TEST(HfConfigTest, OtherComputationsAreUnsupported) {

@@ -42,13 +42,16 @@ Result<std::vector<Module>> ParseModules(const JsonDocument& document) {
 }
 
 bool StaysInFolder(const std::string& path) {
-  if (path.empty() || path.find('\0') != std::string::npos) return false;
+  constexpr std::size_t kMaxName = 255;  // of the file systems
+  if (HasControlCharacters(path)) return false;
   const std::filesystem::path relative(path);
   if (relative.is_absolute()) return false;
+  bool names_a_folder = false;
   for (const auto& part : relative) {
-    if (part == "..") return false;
+    if (part == ".." || part.native().size() > kMaxName) return false;
+    names_a_folder = names_a_folder || (!part.empty() && part != ".");
   }
-  return true;
+  return names_a_folder;
 }
 
 struct ModeKey {
@@ -110,6 +113,12 @@ Result<std::int64_t> ParseMaxSeqLength(std::string_view json) {
   if (json.empty()) return 0;
   MDSA_ASSIGN(const JsonDocument document, JsonDocument::Parse(json));
   MDSA_ASSIGN(const JsonObject root, document.RootObject());
+  MDSA_ASSIGN(const bool lower_case, root.BoolOr("do_lower_case", false));
+  if (lower_case) {
+    return Err(
+        ErrorCode::kUnsupported,
+        "key 'do_lower_case': true is not supported; only the tokenizer may change the case");
+  }
   return root.IntegerOr("max_seq_length", 0, 1, 2147483647);
 }
 

@@ -22,6 +22,7 @@ struct PoolingConfig {
 Result<std::string> PoolingModulePath(std::string_view modules_json);
 
 // modules.json, the pooling module's config.json and sentence_bert_config.json (may be empty).
+// kInvalidFormat or kUnsupported names the file and the key.
 Result<PoolingConfig> ParsePoolingConfig(std::string_view modules_json,
                                          std::string_view pooling_json,
                                          std::string_view sentence_bert_json);

@@ -73,11 +73,17 @@ TEST(PoolingConfigTest, UnsupportedModules) {
 }
 
 TEST(PoolingConfigTest, PathCannotLeaveTheFolder) {
-  for (std::string_view path : {"../1_Pooling", "/etc", "a/../../b", "", "a\\u0000b"}) {
+  for (std::string_view path :
+       {"../1_Pooling", "/etc", "a/../../b", "", "a\\u0000b", ".", "./", "a\\nb", "\\u001b[31m"}) {
     ExpectError(
         PoolingModulePath("[{\"type\":\"Pooling\",\"path\":\"" + std::string(path) + "\"}]"),
         ErrorCode::kInvalidFormat, {"not inside the folder"});
   }
+}
+
+TEST(PoolingConfigTest, LowerCasingBesideTheTokenizerIsUnsupported) {
+  ExpectError(ParsePoolingConfig(kModules, "{}", R"({"max_seq_length":8,"do_lower_case":true})"),
+              ErrorCode::kUnsupported, {"sentence_bert_config.json", "'do_lower_case'"});
 }
 
 TEST(PoolingConfigTest, WrongTypesNameFileAndKey) {

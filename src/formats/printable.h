@@ -6,8 +6,12 @@
 
 namespace mdsa {
 
-// `text` in single quotes, cut after 100 bytes, with control characters and ill-formed UTF-8 shown
-// as '?': a hostile name can neither flood a log nor send escape codes to a terminal.
+// `text` in single quotes, cut after 100 bytes, with control characters, those that change the
+// direction of writing and ill-formed UTF-8 shown as '?': a hostile name can neither flood a log
+// nor send escape codes to a terminal nor show as another name.
 std::string Printable(std::string_view text);
+
+// Bytes below 0x20 or 0x7f, which no file name of a checkpoint needs.
+bool HasControlCharacters(std::string_view text);
 
 }  // namespace mdsa

@@ -11,8 +11,9 @@ namespace {
 
 Status CheckShardName(std::string_view name) {
   if (name.empty()) return Err(ErrorCode::kInvalidFormat, "the file name is empty");
-  if (name.find_first_of(std::string_view("/\\\0", 3)) != std::string_view::npos ||
-      name.starts_with("..")) {
+  constexpr std::size_t kMaxName = 255;  // of the file systems
+  if (name.size() > kMaxName || name.find_first_of("/\\") != std::string_view::npos ||
+      HasControlCharacters(name) || name.starts_with("..")) {
     return Err(ErrorCode::kInvalidFormat, "{} is not a plain file name in the same folder",
                Printable(name));
   }

@@ -16,8 +16,9 @@ struct SafetensorsIndex {
   std::vector<std::string> shards;                              // distinct, sorted
 };
 
-// Shard names are plain file names ending in ".safetensors": no separator, no "..", so that an
-// index cannot reach outside its folder. kInvalidFormat names the tensor whose entry is wrong.
+// Shard names are plain file names ending in ".safetensors": no separator, no "..", no control
+// character, at most 255 bytes, so that an index cannot reach outside its folder. kInvalidFormat
+// names the tensor whose entry is wrong.
 Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view json);
 
 }  // namespace mdsa

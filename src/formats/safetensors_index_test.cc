@@ -23,10 +23,20 @@ TEST(SafetensorsIndexTest, ListsTensorsAndDistinctShards) {
 
 TEST(SafetensorsIndexTest, RejectsNamesThatLeaveTheFolder) {
   for (std::string_view name : {"../x.safetensors", "/etc/x.safetensors", "a/b.safetensors", "..",
-                                "a\\\\b.safetensors", "a\\u0000.safetensors"}) {
+                                "a\\\\b.safetensors", "a\\u0000.safetensors", "a\\n.safetensors",
+                                "\\u001b[31m.safetensors", "a\\u007f.safetensors"}) {
     ExpectError(ParseSafetensorsIndex("{\"weight_map\":{\"w\":\"" + std::string(name) + "\"}}"),
                 ErrorCode::kInvalidFormat, {"weight_map entry 'w'", "not a plain file name"});
   }
+}
+
+TEST(SafetensorsIndexTest, RejectsNamesThatNoFileCanHave) {
+  const auto index = [](std::size_t length) {
+    return ParseSafetensorsIndex("{\"weight_map\":{\"w\":\"" + std::string(length - 12, 'n') +
+                                 ".safetensors\"}}");
+  };
+  EXPECT_TRUE(index(255));
+  ExpectError(index(256), ErrorCode::kInvalidFormat, {"not a plain file name"});
 }
 
 TEST(SafetensorsIndexTest, RejectsNamesThatAreNoShards) {

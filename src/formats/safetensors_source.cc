@@ -43,7 +43,7 @@ Status SafetensorsSource::CheckIndex(const SafetensorsIndex& index) const {
     if (found == index_.end() || FileName(*files_[file_of_[found->second]]) != shard) {
       return Err(ErrorCode::kInvalidFormat,
                  "the index maps tensor {} to {}, which does not contain it", Printable(name),
-                 shard);
+                 Printable(shard));
     }
   }
   return {};
@@ -73,6 +73,11 @@ const TensorInfo* SafetensorsSource::Find(std::string_view name) const {
 void SafetensorsSource::ReleasePages(const TensorInfo& tensor) const {
   const auto found = index_.find(tensor.name);
   if (found != index_.end()) files_[file_of_[found->second]]->ReleasePages(tensor.bytes);
+}
+
+Status SafetensorsSource::CheckUnchanged() const {
+  for (const auto& file : files_) MDSA_TRY(file->CheckUnchanged());
+  return {};
 }
 
 }  // namespace mdsa

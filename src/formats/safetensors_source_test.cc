@@ -71,6 +71,16 @@ TEST_F(SafetensorsSourceTest, RejectsTensorInTwoShards) {
               ErrorCode::kInvalidFormat, {"tensor 'a'", "1.safetensors", "2.safetensors"});
 }
 
+TEST_F(SafetensorsSourceTest, ShardTruncatedBySomebodyElseIsNamed) {
+  const auto source = Shards({{"b", "2.safetensors"}, {"a", "1.safetensors"}}, OneTensor("a", 2),
+                             OneTensor("b", 5));
+  ASSERT_TRUE(source) << source.error().ToString();
+  EXPECT_TRUE((*source)->CheckUnchanged());
+  std::filesystem::resize_file(folder_.path() / "2.safetensors", 3);
+  ExpectError((*source)->CheckUnchanged(), ErrorCode::kFailedPrecondition,
+              {"2.safetensors", "changed since it was loaded"});
+}
+
 TEST_F(SafetensorsSourceTest, DamagedShardIsNamed) {
   ExpectError(Shards({{"a", "1.safetensors"}}, OneTensor("a", 2), "xx"), ErrorCode::kInvalidFormat,
               {"2.safetensors", "2 bytes"});

@@ -101,6 +101,13 @@ TEST(SafetensorsTest, AcceptsTrailingSpacesUnknownFieldsAndNullMetadata) {
   EXPECT_EQ(header->tensors.size(), 1u);
 }
 
+// As the reference reader does, though its writer never writes them.
+TEST(SafetensorsTest, AcceptsLeadingSpaces) {
+  const auto header = Parse(R"(  {"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", 1);
+  ASSERT_TRUE(header) << header.error().ToString();
+  EXPECT_EQ(header->tensors.size(), 1u);
+}
+
 TEST(SafetensorsTest, RejectsFileShorterThanTheLength) {
   ExpectError(ParseSafetensorsHeader(AsBytes("1234567")), ErrorCode::kInvalidFormat,
               {"7 bytes", "offset 0"});
@@ -115,6 +122,9 @@ TEST(SafetensorsTest, RejectsZeroLengthHeader) {
 TEST(SafetensorsTest, RejectsHeaderOverTheCap) {
   ExpectError(ParseSafetensorsHeader(AsBytes(Raw<std::uint64_t>(100'000'001) + "{}")),
               ErrorCode::kInvalidFormat, {"100000001", "at most 100000000"});
+  // The cap itself is legal: only the file is too short for it.
+  ExpectError(ParseSafetensorsHeader(AsBytes(Raw<std::uint64_t>(100'000'000) + "{}")),
+              ErrorCode::kInvalidFormat, {"100000000", "ends beyond the file"});
   ExpectError(ParseSafetensorsHeader(AsBytes(Raw<std::uint64_t>(UINT64_MAX) + "{}")),
               ErrorCode::kInvalidFormat, {"18446744073709551615"});
 }
@@ -181,12 +191,17 @@ TEST(SafetensorsTest, RejectsTrailingData) {
 TEST(SafetensorsTest, RejectsSizeThatDoesNotFitTheShape) {
   ExpectInvalid(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,7]}})", 7,
                 {"tensor 'x'", "need 8 bytes", "span 7"});
+  ExpectInvalid(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,9]}})", 9,
+                {"tensor 'x'", "need 8 bytes", "span 9"});
 }
 
 TEST(SafetensorsTest, RejectsShapeThatOverflows) {
   ExpectInvalid(R"({"x":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
                 {"tensor 'x'", "overflows"});
   ExpectInvalid(R"({"x":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]}})", 0,
+                {"overflows"});
+  // A zero behind the overflow does not undo it.
+  ExpectInvalid(R"({"x":{"dtype":"U8","shape":[4611686018427387904,4,0],"data_offsets":[0,0]}})", 0,
                 {"overflows"});
 }
 
@@ -247,6 +262,9 @@ TEST(SafetensorsTest, RejectsMetadataThatIsNoMapOfStrings) {
                 {"__metadata__", "key 'a'", "expected a string, found an integer"});
   ExpectInvalid(R"({"__metadata__":[]})", 0, {"__metadata__", "an array"});
   ExpectInvalid(R"({"__metadata__":{"a":"1","a":"1"}})", 0, {"__metadata__", "occurs twice"});
+  ExpectInvalid(R"({"__metadata__":{"a":null}})", 0, {"__metadata__", "found null"});
+  ExpectInvalid(R"({"__metadata__":{"a":"1"},"__metadata__":{"a":"1"}})", 0,
+                {"'__metadata__' occurs twice"});
 }
 
 TEST(SafetensorsTest, RejectsDuplicateKeys) {

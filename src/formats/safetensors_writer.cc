@@ -1,8 +1,12 @@
 #include "formats/safetensors_writer.h"
 
+#include <fmt/ranges.h>
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <tuple>
@@ -10,34 +14,30 @@
 
 #include "base/checked_math.h"
 #include "base/error.h"
+#include "formats/safetensors.h"
 
 namespace mdsa {
 namespace {
 
-constexpr std::size_t kMaxHeaderBytes = 100'000'000;
 constexpr std::size_t kHeaderAlignment = 8;
 
 // Widest first, as the reference writer sorts them; other types are no part of the format.
 constexpr std::array kTypeOrder = {DType::kU64, DType::kI64, DType::kF64,    DType::kF32,
                                    DType::kU32, DType::kI32, DType::kBF16,   DType::kF16,
-                                   DType::kU16, DType::kI16, DType::kF8E5M2, DType::kF8E4M3,
+                                   DType::kU16, DType::kI16, DType::kF8E4M3, DType::kF8E5M2,
                                    DType::kI8,  DType::kU8,  DType::kBool};
 
 std::size_t TypeRank(DType dtype) {
   return static_cast<std::size_t>(std::ranges::find(kTypeOrder, dtype) - kTypeOrder.begin());
 }
 
-bool IsUtf8(std::string_view text) {
-  try {
-    (void)nlohmann::json(text).dump();
-    return true;
-  } catch (const nlohmann::json::type_error&) {
-    return false;
-  }
+// As JSON without spaces; ill-formed UTF-8 becomes U+FFFD.
+std::string JsonText(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 Status CheckEntry(const SafetensorsEntry& entry) {
-  if (entry.name.empty() || entry.name == "__metadata__" || !IsUtf8(entry.name)) {
+  if (entry.name.empty() || entry.name == "__metadata__" || !simdjson::validate_utf8(entry.name)) {
     return Err(ErrorCode::kInvalidArgument, "'{}' cannot name a tensor", entry.name);
   }
   if (TypeRank(entry.dtype) == kTypeOrder.size()) {
@@ -93,20 +93,22 @@ Status SafetensorsLayout::Place() {
 }
 
 Status SafetensorsLayout::WriteHead(const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::string json = "{";
+  if (!metadata.empty()) json += "\"__metadata__\":" + JsonText(metadata);
   for (const Placed& placed : tensors_) {
-    header[placed.entry.name] = {{"dtype", DTypeName(placed.entry.dtype)},
-                                 {"shape", placed.entry.shape},
-                                 {"data_offsets", {placed.offset, placed.offset + placed.bytes}}};
+    if (json.size() > 1) json += ',';
+    fmt::format_to(std::back_inserter(json),
+                   R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
+                   JsonText(placed.entry.name), DTypeName(placed.entry.dtype),
+                   fmt::join(placed.entry.shape, ","), placed.offset, placed.offset + placed.bytes);
   }
-  std::string json = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  json += '}';
   json.resize(static_cast<std::size_t>(RoundUp(static_cast<std::int64_t>(json.size()),
                                                static_cast<std::int64_t>(kHeaderAlignment))),
               ' ');
-  if (json.size() > kMaxHeaderBytes) {
+  if (json.size() > kMaxSafetensorsHeaderBytes) {
     return Err(ErrorCode::kUnsupported, "a safetensors header has at most {} bytes, not {}",
-               kMaxHeaderBytes, json.size());
+               kMaxSafetensorsHeaderBytes, json.size());
   }
   for (std::size_t i = 0; i < sizeof(std::uint64_t); ++i) {
     head_.push_back(static_cast<char>((std::uint64_t{json.size()} >> (8 * i)) & 0xff));

@@ -48,6 +48,32 @@ TEST(SafetensorsLayoutTest, HeadEqualsTheReferenceWriters) {
   EXPECT_EQ(layout->Find("e"), nullptr);
 }
 
+// The order in which safetensors 0.8.0 writes one tensor of each type.
+TEST(SafetensorsLayoutTest, TypesAreInTheOrderOfTheReferenceWriter) {
+  const std::vector<DType> order = {DType::kU64, DType::kI64, DType::kF64,    DType::kF32,
+                                    DType::kU32, DType::kI32, DType::kBF16,   DType::kF16,
+                                    DType::kU16, DType::kI16, DType::kF8E4M3, DType::kF8E5M2,
+                                    DType::kI8,  DType::kU8,  DType::kBool};
+  std::vector<SafetensorsEntry> entries;
+  // Named and given so that neither decides.
+  for (std::size_t i = order.size(); i-- > 0;) {
+    entries.push_back({std::string(1, static_cast<char>('z' - i)), order[i], {1}});
+  }
+  const auto layout = SafetensorsLayout::Create(std::move(entries), {});
+  ASSERT_TRUE(layout) << layout.error().ToString();
+  std::vector<DType> found;
+  for (const auto& placed : layout->tensors()) found.push_back(placed.entry.dtype);
+  EXPECT_EQ(found, order);
+}
+
+TEST(SafetensorsLayoutTest, ManyTensorsTakeLinearTime) {
+  std::vector<SafetensorsEntry> entries;
+  for (int i = 0; i < 100'000; ++i) entries.push_back({std::to_string(i), DType::kU8, {1}});
+  const auto layout = SafetensorsLayout::Create(std::move(entries), {});
+  ASSERT_TRUE(layout) << layout.error().ToString();
+  EXPECT_EQ(layout->tensors().size(), 100'000u);
+}
+
 TEST(SafetensorsLayoutTest, ReaderReadsIt) {
   const auto layout = SafetensorsLayout::Create(
       {{"z\"\n\xc3\xa9", DType::kI64, {2}}, {"w", DType::kI8, {5}}, {"h", DType::kF16, {1}}},

@@ -10,14 +10,15 @@
 #include <vector>
 
 #include "formats/dtype.h"
+#include "mdsa/result.h"
 
 namespace mdsa {
 
 // How the rows of a matrix are stored relative to the Hugging Face order.
 enum class RowOrder : std::uint8_t {
   kNatural,
-  // GGUF "llama": inside each head of D rows, Hugging Face row j < D/2 is stored row 2j and row D/2
-  // + j is stored row 2j + 1 (formats: rope permutation of attn_q and attn_k).
+  // GGUF "llama", attn_q and attn_k: inside each head of D rows, Hugging Face row j < D/2 is stored
+  // as row 2j and row D/2 + j as row 2j + 1, for a rotation of neighbours instead of halves.
   kRopeInterleaved,
 };
 
@@ -48,6 +49,10 @@ class TensorSource {
   virtual const TensorInfo* Find(std::string_view name) const = 0;
   // The caller is done with these bytes for now: they may leave the resident set.
   virtual void ReleasePages(const TensorInfo& tensor) const = 0;
+  // kFailedPrecondition naming the file if somebody changed it since it was opened, so that the
+  // bytes may be different ones or gone; kIo. For whoever keeps `bytes` to ask before each use: one
+  // system call a file, no allocation unless it fails.
+  virtual Status CheckUnchanged() const { return {}; }
 };
 
 }  // namespace mdsa

@@ -1,6 +1,10 @@
 #include "hardware/device_name.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <charconv>
+#include <vector>
 
 #include "base/error.h"
 #include "mdsa/hardware.h"
@@ -40,11 +44,16 @@ Result<std::string> ResolveDevice(const std::string& device, const HardwareInfo&
                    "\"auto\"",
                    device);
       }
-      if (static_cast<std::size_t>(name.index) >= hardware.cuda_devices.size()) {
-        return Err(ErrorCode::kUnsupported,
-                   "device '{}': this machine has {} CUDA device(s), numbered from 0; supported "
-                   "are \"cpu\" and \"auto\"",
-                   device, hardware.cuda_devices.size());
+      // A plain "cuda" has the index 0; the ids may have gaps, of devices that cannot be asked.
+      if (device != "cuda" && std::ranges::find(hardware.cuda_devices, name.index,
+                                                &CudaDevice::id) == hardware.cuda_devices.end()) {
+        std::vector<int> ids;
+        for (const CudaDevice& known : hardware.cuda_devices) ids.push_back(known.id);
+        return Err(
+            ErrorCode::kUnsupported,
+            "device '{}': the CUDA devices of this machine are {}; supported are \"cpu\" and "
+            "\"auto\"",
+            device, fmt::join(ids, ", "));
       }
       return Err(ErrorCode::kUnsupported,
                  "device '{}': this build has no CUDA kernels; supported are \"cpu\" and \"auto\"",

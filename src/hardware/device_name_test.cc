@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 HardwareInfo WithCuda(int devices) {
   HardwareInfo hardware;
-  hardware.cuda_devices.resize(static_cast<std::size_t>(devices));
+  for (int id = 0; id < devices; ++id) hardware.cuda_devices.emplace_back().id = id;
   return hardware;
 }
 
@@ -52,8 +52,14 @@ TEST(ResolveDeviceTest, SaysWhyADeviceIsNotSupportedAndWhatIs) {
     return resolved.error().ToString();
   };
   EXPECT_THAT(message("cuda", WithCuda(0)), HasSubstr("no CUDA device"));
-  EXPECT_THAT(message("cuda:2", WithCuda(2)), HasSubstr("has 2 CUDA device(s)"));
+  EXPECT_THAT(message("cuda:2", WithCuda(2)), HasSubstr("are 0, 1;"));
   EXPECT_THAT(message("cuda:1", WithCuda(2)), HasSubstr("no CUDA kernels"));
+  HardwareInfo sparse = WithCuda(2);
+  sparse.cuda_devices[0].id = 1;
+  sparse.cuda_devices[1].id = 3;
+  EXPECT_THAT(message("cuda:0", sparse), HasSubstr("are 1, 3;"));
+  EXPECT_THAT(message("cuda:3", sparse), HasSubstr("no CUDA kernels"));
+  EXPECT_THAT(message("cuda", sparse), HasSubstr("no CUDA kernels"));
   EXPECT_THAT(message("mps", WithCuda(0)), HasSubstr("no Metal device"));
   HardwareInfo mac;
   mac.has_mps = true;

@@ -1,41 +1,25 @@
 // For tests: a folder that looks like the root of a machine's /proc and /sys.
 #pragma once
 
-#include <gtest/gtest.h>
-#include <stdlib.h>
-
 #include <filesystem>
-#include <fstream>
-#include <string>
 #include <string_view>
+
+#include "base/temporary_folder.h"
 
 namespace mdsa {
 
 // Removed with the object.
 class FixtureTree {
  public:
-  FixtureTree() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mdsa-root-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "cannot create " << pattern;
-    root_ = pattern;
-  }
-  ~FixtureTree() {
-    std::error_code ignored;
-    std::filesystem::remove_all(root_, ignored);
-  }
-  FixtureTree(const FixtureTree&) = delete;
-  FixtureTree& operator=(const FixtureTree&) = delete;
-
-  const std::filesystem::path& root() const { return root_; }
+  const std::filesystem::path& root() const { return folder_.path(); }
 
   FixtureTree& Write(const std::filesystem::path& path, std::string_view text) {
-    std::filesystem::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
+    folder_.Write(path, text);
     return *this;
   }
 
  private:
-  std::filesystem::path root_;
+  test::TemporaryFolder folder_;
 };
 
 }  // namespace mdsa

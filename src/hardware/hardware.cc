@@ -62,6 +62,9 @@ HardwareInfo DescribeHost(const std::filesystem::path& root, int affinity_cores)
                                       ? *limits.available_bytes
                                       : std::min(memory.available_bytes, *limits.available_bytes);
   }
+  if (info.total_memory_bytes != 0) {  // a limit whose usage cannot be read
+    info.available_memory_bytes = std::min(info.available_memory_bytes, info.total_memory_bytes);
+  }
   return info;
 }
 

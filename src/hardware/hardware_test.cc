@@ -71,6 +71,16 @@ TEST(DescribeHostTest, ALimitAboveTheMachineChangesNothing) {
   EXPECT_EQ(info.available_memory_bytes, 6000u * 1024);
 }
 
+TEST(DescribeHostTest, NoMoreIsAvailableThanALimitWhoseUsageCannotBeRead) {
+  FixtureTree tree;
+  WriteMachine(tree);
+  WriteContainer(tree, "max 100000\n", "2048000\n");
+  std::filesystem::remove(tree.root() / "sys/fs/cgroup/memory.current");
+  const HardwareInfo info = DescribeHost(tree.root(), 4);
+  EXPECT_EQ(info.total_memory_bytes, 2'048'000u);
+  EXPECT_EQ(info.available_memory_bytes, 2'048'000u);
+}
+
 TEST(DescribeHostTest, ASliverOfACoreIsStillOneThread) {
   FixtureTree tree;
   WriteMachine(tree);

@@ -25,6 +25,7 @@ class FileDescriptor {
     if (fd_ >= 0) close(fd_);
   }
   int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -32,7 +33,9 @@ class FileDescriptor {
 
 struct OpenedFile {
   FileDescriptor fd;
-  std::size_t size;
+  struct stat info;
+
+  std::size_t size() const { return static_cast<std::size_t>(info.st_size); }
 };
 
 Result<OpenedFile> OpenRegularFile(const std::filesystem::path& path) {
@@ -53,7 +56,7 @@ Result<OpenedFile> OpenRegularFile(const std::filesystem::path& path) {
     return Err(ErrorCode::kInvalidFormat, "'{}' is {}, not a regular file", path.string(),
                S_ISDIR(info.st_mode) ? "a directory" : "a device, pipe or socket");
   }
-  return OpenedFile{std::move(fd), static_cast<std::size_t>(info.st_size)};
+  return OpenedFile{std::move(fd), info};
 }
 
 }  // namespace
@@ -61,19 +64,34 @@ Result<OpenedFile> OpenRegularFile(const std::filesystem::path& path) {
 Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::filesystem::path& path) {
   MDSA_ASSIGN(OpenedFile file, OpenRegularFile(path));
   const std::byte* data = nullptr;
-  if (file.size != 0) {
-    void* mapped = mmap(nullptr, file.size, PROT_READ, MAP_PRIVATE, file.fd.get(), 0);
+  if (file.size() != 0) {
+    void* mapped = mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE, file.fd.get(), 0);
     if (mapped == MAP_FAILED) {
-      return Err(ErrorCode::kIo, "cannot map '{}' ({} bytes): {}", path.string(), file.size,
+      return Err(ErrorCode::kIo, "cannot map '{}' ({} bytes): {}", path.string(), file.size(),
                  std::strerror(errno));
     }
     data = static_cast<const std::byte*>(mapped);
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, data, file.size));
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(path, file.fd.Release(), file.info, data));
 }
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  close(fd_);
+}
+
+Status MappedFile::CheckUnchanged() const {
+  struct stat now;
+  if (fstat(fd_, &now) != 0) {
+    return Err(ErrorCode::kIo, "cannot stat '{}': {}", path_.string(), std::strerror(errno));
+  }
+  if (now.st_size != opened_.st_size || now.st_mtim.tv_sec != opened_.st_mtim.tv_sec ||
+      now.st_mtim.tv_nsec != opened_.st_mtim.tv_nsec) {
+    return Err(ErrorCode::kFailedPrecondition,
+               "'{}' changed since it was loaded; load the model again", path_.string());
+  }
+  return {};
 }
 
 void MappedFile::ReleasePages(std::span<const std::byte> range) const {
@@ -89,11 +107,11 @@ void MappedFile::ReleasePages(std::span<const std::byte> range) const {
 
 Result<std::string> ReadFile(const std::filesystem::path& path, std::size_t max_bytes) {
   MDSA_ASSIGN(OpenedFile file, OpenRegularFile(path));
-  if (file.size > max_bytes) {
+  if (file.size() > max_bytes) {
     return Err(ErrorCode::kResourceExhausted, "'{}' has {} bytes; at most {} are read",
-               path.string(), file.size, max_bytes);
+               path.string(), file.size(), max_bytes);
   }
-  std::string content(file.size, '\0');
+  std::string content(file.size(), '\0');
   std::size_t done = 0;
   while (done < content.size()) {
     const ssize_t got = read(file.fd.get(), content.data() + done, content.size() - done);

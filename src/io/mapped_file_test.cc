@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <string>
+
+#include "base/temporary_folder.h"
 
 namespace mdsa {
 namespace {
@@ -15,19 +17,12 @@ using testing::HasSubstr;
 
 class MappedFileTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "mdsa_io_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   std::filesystem::path Write(const std::string& name, const std::string& content) const {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
-    return folder_ / name;
+    return temporary_.Write(name, content);
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 std::string Text(std::span<const std::byte> bytes) {
@@ -92,6 +87,50 @@ TEST_F(MappedFileTest, MappingOutlivesTheName) {
   ASSERT_TRUE(file) << file.error().ToString();
   std::filesystem::remove(folder_ / "gone");
   EXPECT_EQ(Text((*file)->bytes()), "still here");
+}
+
+void ExpectChanged(const Status& status) {
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(status.error().message(), HasSubstr("weights.bin"));
+  EXPECT_THAT(status.error().message(), HasSubstr("load the model again"));
+}
+
+TEST_F(MappedFileTest, UnchangedWhileNobodyWrites) {
+  auto file = MappedFile::Open(Write("weights.bin", "0123456789"));
+  ASSERT_TRUE(file) << file.error().ToString();
+  EXPECT_TRUE((*file)->CheckUnchanged());
+  EXPECT_EQ(Text((*file)->bytes()), "0123456789");
+  EXPECT_TRUE((*file)->CheckUnchanged());
+}
+
+TEST_F(MappedFileTest, TruncatedFileIsNoticed) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  std::filesystem::resize_file(path, 4);
+  ExpectChanged((*file)->CheckUnchanged());
+}
+
+TEST_F(MappedFileTest, RewrittenFileOfTheSameSizeIsNoticed) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  // A clock of coarse ticks may give both writes the same time, so the test says which it is.
+  std::filesystem::last_write_time(
+      path, std::filesystem::last_write_time(path) + std::chrono::nanoseconds(1));
+  ExpectChanged((*file)->CheckUnchanged());
+}
+
+// How checkpoints are updated: the old file lives on under the map.
+TEST_F(MappedFileTest, ReplacedOrDeletedNameIsNoChange) {
+  const auto path = Write("weights.bin", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file) << file.error().ToString();
+  std::filesystem::rename(Write("new.bin", "x"), path);
+  EXPECT_TRUE((*file)->CheckUnchanged());
+  std::filesystem::remove(path);
+  EXPECT_TRUE((*file)->CheckUnchanged());
 }
 
 TEST_F(MappedFileTest, ReadFileGivesTheContent) {

@@ -4,16 +4,21 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
-#include "base/error.h"
+#include "io/system_error.h"
 
 namespace mdsa {
 namespace {
 
-std::unexpected<Error> SystemError(const std::filesystem::path& path, int error) {
-  const ErrorCode code = error == EEXIST ? ErrorCode::kAlreadyExists : ErrorCode::kIo;
-  return Err(code, "{}: {}", path.string(), std::strerror(error));
+// 0 or the errno.
+int Reserve(int fd, std::uint64_t bytes) {
+  // Not posix_fallocate: where the file system cannot reserve, it writes every block instead.
+  while (bytes != 0 && fallocate(fd, 0, 0, static_cast<off_t>(bytes)) != 0) {
+    // Such a file system shows a full disk at the write.
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return 0;
+    if (errno != EINTR) return errno;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -22,9 +27,10 @@ Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, std::ui
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return SystemError(path, errno);
   OutputFile file(path, fd);
-  // File systems that cannot reserve say EOPNOTSUPP or EINVAL; they show a full disk at the write.
-  const int error = bytes == 0 ? 0 : posix_fallocate(fd, 0, static_cast<off_t>(bytes));
-  if (error == ENOSPC || error == EFBIG) return SystemError(path, error);
+  if (const int error = Reserve(fd, bytes); error != 0) {
+    unlink(path.c_str());
+    return SystemError(path, error);
+  }
   return file;
 }
 

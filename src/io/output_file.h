@@ -14,8 +14,8 @@ namespace mdsa {
 // Owns the descriptor; move-only. Not thread-safe.
 class OutputFile {
  public:
-  // kAlreadyExists, or kIo naming the path. Reserves `bytes`, so that a full disk shows before the
-  // work and not after it.
+  // kAlreadyExists, or kIo naming the path. Reserves `bytes` where the file system can, so that a
+  // full disk or quota shows before the work and not after it. After an error there is no new file.
   static Result<OutputFile> Create(const std::filesystem::path& path, std::uint64_t bytes);
 
   OutputFile(OutputFile&& other) noexcept

@@ -6,36 +6,40 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <system_error>
 #include <utility>
 
-#include "base/error.h"
+#include "io/system_error.h"
 
 namespace mdsa {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::unexpected<Error> SystemError(const fs::path& path, int error) {
-  return Err(ErrorCode::kIo, "{}: {}", path.string(), std::strerror(error));
-}
-
 std::unexpected<Error> AlreadyThere(const fs::path& target) {
   return Err(ErrorCode::kAlreadyExists, "{}: exists already", target.string());
 }
 
-// Without a trailing slash, so that parent_path() is the folder that holds it.
-Result<fs::path> Normal(const fs::path& target) {
-  std::error_code error;
-  fs::path path = fs::absolute(target, error).lexically_normal();
-  if (error) return SystemError(target, error.value());
-  if (!path.has_filename()) path = path.parent_path();
-  if (!path.has_filename()) {
+// The canonical path of the folder that is to hold `target`, with the name of `target`: dots and
+// links of the parent are the file system's to follow.
+Result<fs::path> Resolve(const fs::path& target) {
+  std::string text = target.string();
+  while (text.ends_with('/')) text.pop_back();
+  const fs::path path(text);
+  const fs::path name = path.filename();
+  if (name.empty() || name == "." || name == "..") {
     return Err(ErrorCode::kInvalidArgument, "'{}' names no folder to create", target.string());
   }
-  return path;
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::error_code error;
+  const fs::path canonical = fs::canonical(parent, error);
+  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory ||
+      (!error && !fs::is_directory(canonical, error))) {
+    return Err(ErrorCode::kNotFound, "{}: there is no such folder to write into", parent.string());
+  }
+  if (error) return SystemError(parent, error.value());
+  return canonical / name;
 }
 
 // A new folder beside `target`, hidden, of the permissions of any new folder.
@@ -59,20 +63,6 @@ int RenameNew(const fs::path& from, const fs::path& to) {
   return std::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
 }
 
-// 0 or the errno. The two change places, in one step where the file system can.
-int Exchange(const fs::path& from, const fs::path& to) {
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return 0;
-  if (!KnowsNoFlags(errno)) return errno;
-  const std::string aside = from.string() + ".old";
-  if (std::rename(to.c_str(), aside.c_str()) != 0) return errno;
-  if (std::rename(from.c_str(), to.c_str()) != 0) {
-    const int error = errno;
-    std::rename(aside.c_str(), to.c_str());
-    return error;
-  }
-  return std::rename(aside.c_str(), from.c_str()) == 0 ? 0 : errno;
-}
-
 Status SyncFolder(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return SystemError(path, errno);
@@ -85,14 +75,10 @@ Status SyncFolder(const fs::path& path) {
 }  // namespace
 
 Result<StagedFolder> StagedFolder::Create(const fs::path& target, bool replace) {
-  MDSA_ASSIGN(const fs::path path, Normal(target));
+  MDSA_ASSIGN(const fs::path path, Resolve(target));
   std::error_code error;
   if (!replace && fs::exists(fs::symlink_status(path, error))) {
     return AlreadyThere(target);
-  }
-  const fs::path parent = path.parent_path();
-  if (!fs::is_directory(parent, error)) {
-    return Err(ErrorCode::kNotFound, "{}: there is no such folder to write into", parent.string());
   }
   MDSA_ASSIGN(fs::path staging, MakeSibling(path));
   return StagedFolder(path, std::move(staging), replace);
@@ -108,12 +94,39 @@ Status StagedFolder::Publish() {
   std::error_code ignored;
   const bool exists = fs::exists(fs::symlink_status(target_, ignored));
   if (exists && !replace_) return AlreadyThere(target_);
-  const int error = exists ? Exchange(path_, target_) : RenameNew(path_, target_);
-  if (error == EEXIST) return AlreadyThere(target_);
-  if (error != 0) return SystemError(target_, error);
-  // After an exchange the destructor removes what was there before.
-  if (!exists) path_.clear();
-  return SyncFolder(target_.parent_path());
+  if (exists) {
+    MDSA_TRY(Exchange());
+  } else {
+    const int error = RenameNew(path_, target_);
+    if (error == EEXIST) return AlreadyThere(target_);
+    if (error != 0) return SystemError(target_, error);
+    path_.clear();
+  }
+  auto synced = SyncFolder(target_.parent_path());
+  if (!synced) {
+    return std::unexpected(std::move(synced).error().AddContext(
+        target_.string() + " is in its place, but may be lost if the power fails"));
+  }
+  return {};
+}
+
+// Afterwards path_ is what was there before, which the destructor removes.
+Status StagedFolder::Exchange() {
+  if (renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+    return {};
+  }
+  if (!KnowsNoFlags(errno)) return SystemError(target_, errno);
+  const fs::path aside = path_.string() + ".old";
+  if (std::rename(target_.c_str(), aside.c_str()) != 0) return SystemError(target_, errno);
+  if (std::rename(path_.c_str(), target_.c_str()) != 0) {
+    auto failed = SystemError(target_, errno);
+    if (std::rename(aside.c_str(), target_.c_str()) != 0) {
+      failed.error().AddContext("what was there is now " + aside.string());
+    }
+    return failed;
+  }
+  path_ = aside;
+  return {};
 }
 
 }  // namespace mdsa

@@ -12,8 +12,9 @@ namespace mdsa {
 // not published is removed by the destructor. Move-only. Not thread-safe.
 class StagedFolder {
  public:
-  // kAlreadyExists when the target exists and `replace` is false; kNotFound when the folder that is
-  // to hold it does not; kIo.
+  // kInvalidArgument for a path without a name for the folder ("", "/", "a/.."); kAlreadyExists
+  // when the target exists and `replace` is false; kNotFound when the folder that is to hold it
+  // does not; kIo.
   static Result<StagedFolder> Create(const std::filesystem::path& target, bool replace);
 
   StagedFolder(StagedFolder&& other) noexcept
@@ -24,16 +25,21 @@ class StagedFolder {
   ~StagedFolder();
 
   const std::filesystem::path& path() const { return path_; }
-  // Puts the folder in the target's place. A folder that is replaced stays there until this moment,
-  // and stays for good if this fails.
+  // Puts the folder in the target's place. What is replaced stays there until this moment, and
+  // stays for good if this fails, but for two errors that say so: the folder is in its place and
+  // could not be made durable, or, on a file system that cannot exchange two names, what was there
+  // could not be put back and has another name.
   Status Publish();
 
  private:
   StagedFolder(std::filesystem::path target, std::filesystem::path path, bool replace)
       : target_(std::move(target)), path_(std::move(path)), replace_(replace) {}
 
+  Status Exchange();
+
   std::filesystem::path target_;
-  std::filesystem::path path_;  // empty once published
+  // What the destructor removes: empty once published, what was replaced after an exchange.
+  std::filesystem::path path_;
   bool replace_;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/temporary_folder.h"
 #include "io/output_file.h"
 
 namespace mdsa {
@@ -23,19 +24,13 @@ std::string Contents(const fs::path& path) {
 
 class StagedFolderTest : public testing::Test {
  protected:
-  StagedFolderTest() {
-    std::string name = (fs::temp_directory_path() / "mdsa-staged-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  ~StagedFolderTest() override { fs::remove_all(root_); }
-
   static void Put(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
   std::ptrdiff_t Entries() const {
     return std::distance(fs::directory_iterator(root_), fs::directory_iterator());
   }
 
-  fs::path root_;
+  test::TemporaryFolder temporary_;
+  const fs::path& root_ = temporary_.path();
 };
 
 TEST_F(StagedFolderTest, AppearsWhenPublished) {
@@ -97,7 +92,27 @@ TEST_F(StagedFolderTest, NamesTheMissingParent) {
   ASSERT_FALSE(folder);
   EXPECT_EQ(folder.error().code(), ErrorCode::kNotFound);
   EXPECT_NE(folder.error().message().find("none"), std::string::npos);
-  EXPECT_EQ(StagedFolder::Create("/", true).error().code(), ErrorCode::kInvalidArgument);
+}
+
+TEST_F(StagedFolderTest, RefusesPathsThatNameNoFolder) {
+  for (const fs::path& path : {fs::path(), fs::path("/"), fs::path("//"), fs::path("."),
+                               fs::path(".."), root_ / "out/..", root_ / "out/./"}) {
+    const auto folder = StagedFolder::Create(path, true);
+    ASSERT_FALSE(folder) << path;
+    EXPECT_EQ(folder.error().code(), ErrorCode::kInvalidArgument) << path;
+  }
+  EXPECT_EQ(Entries(), 0);
+}
+
+// "link/.." is the parent of what the link points to, not the folder that holds the link.
+TEST_F(StagedFolderTest, ParentIsFoundThroughSymlinks) {
+  fs::create_directories(root_ / "real/inner");
+  fs::create_directory_symlink(root_ / "real/inner", root_ / "link");
+  auto folder = StagedFolder::Create(root_ / "link/../out//", false);
+  ASSERT_TRUE(folder) << folder.error().ToString();
+  ASSERT_TRUE(folder->Publish());
+  EXPECT_TRUE(fs::is_directory(root_ / "real/out"));
+  EXPECT_FALSE(fs::exists(root_ / "out"));
 }
 
 TEST_F(StagedFolderTest, HasThePermissionsOfAnyNewFolder) {
@@ -122,9 +137,12 @@ TEST_F(StagedFolderTest, OutputFileReportsTheSystem) {
   Put(root_ / "f", "");
   EXPECT_EQ(OutputFile::Create(root_ / "f", 0).error().code(), ErrorCode::kAlreadyExists);
   EXPECT_EQ(OutputFile::Create(root_ / "none/f", 0).error().code(), ErrorCode::kIo);
-  const auto huge = OutputFile::Create(root_ / "huge", std::uint64_t{1} << 60);
-  ASSERT_FALSE(huge);
-  EXPECT_EQ(huge.error().code(), ErrorCode::kIo);
+  for (const std::uint64_t bytes : {std::uint64_t{1} << 60, ~std::uint64_t{0}}) {
+    const auto huge = OutputFile::Create(root_ / "huge", bytes);
+    ASSERT_FALSE(huge);
+    EXPECT_EQ(huge.error().code(), ErrorCode::kIo);
+    EXPECT_FALSE(fs::exists(root_ / "huge"));
+  }
 }
 
 }  // namespace

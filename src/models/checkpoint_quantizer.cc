@@ -183,7 +183,8 @@ Status CheckpointQuantizer::Write(const SafetensorsLayout& layout, OutputFile& f
     }
     Report(*item.tensor);
   }
-  return {};
+  // What was converted while somebody rewrote the source is of no known content.
+  return checkpoint_.tensors()->CheckUnchanged();
 }
 
 void CheckpointQuantizer::Report(const TensorInfo& tensor) {
