@@ -33,10 +33,10 @@ class ModelHandle {
   const ModelDescription& description() const { return *description_; }
 
   // The model itself, loaded if need be. Holding the pointer keeps the memory: for the time of a
-  // call, or of a few that belong together.
-  Result<std::shared_ptr<const Model>> Acquire() const;
+  // call, or of a few that belong together. `stop` ends the wait for a load (kCancelled).
+  Result<std::shared_ptr<const Model>> Acquire(std::stop_token stop = {}) const;
 
-  // As in Model.
+  // As in Model. `stop` also ends the wait for a model that was evicted.
   Result<ForwardOutput> Forward(const ForwardInput& input) const;
   Result<Tensor> Embed(std::span<const std::string> texts) const;
   Result<Tensor> Classify(std::span<const std::string> texts) const;
@@ -74,6 +74,8 @@ class ModelManager {
   // kInvalidArgument if max_models < 1.
   static Result<std::unique_ptr<ModelManager>> Create(const Options& options);
   static Result<std::unique_ptr<ModelManager>> Create(std::int64_t max_models = 10);
+  // Cancels the loads in flight and waits until they have ended; whoever waits for one gets
+  // kFailedPrecondition.
   ~ModelManager();
   ModelManager(const ModelManager&) = delete;
   ModelManager& operator=(const ModelManager&) = delete;
@@ -83,10 +85,12 @@ class ModelManager {
   // kFailedPrecondition naming the field. After a failed load nothing stays registered and the next
   // call tries again.
   //
-  // Callers that ask for an id while it loads share that load and its result; the options of the
-  // first one hold, but each caller's own `options.stop` ends its own wait (kCancelled), and the
-  // load itself stops only when nobody waits for it any more. `options.on_progress` must not ask
-  // for the same id.
+  // Callers that ask for an id while it loads share that load and its result. It runs on a thread
+  // of its own, with the options of the caller who came first; each caller's own `options.stop`
+  // ends its own wait (kCancelled), and the load itself stops only when nobody waits for it any
+  // more. `options.on_progress` is called until this returns and never after it; it must neither
+  // ask for the same id nor destroy the manager. kResourceExhausted if there is no memory or no
+  // thread for the load.
   Result<ModelHandle> GetOrLoad(const std::string& model_id, const ModelConfig& config,
                                 const LoadOptions& options = {});
 
@@ -96,7 +100,7 @@ class ModelManager {
   std::vector<std::string> ListModels() const;
   // False if neither loaded nor loading. Calls in progress finish first; the memory is free when
   // the last one ends. A load in flight is cancelled, and all who wait for it get
-  // kFailedPrecondition.
+  // kFailedPrecondition at once.
   bool Unload(std::string_view model_id);
   // The same for every model, and drops foreign objects too.
   void ClearAll();
