@@ -14,8 +14,8 @@ namespace mdsa {
 // How the weights of a model of this config are stored.
 engine::WeightOptions WeightOptionsOf(const ModelConfig& config);
 
-// From the headers of an opened checkpoint. kInvalidFormat names a tensor that is missing or whose
-// shape is not the configuration's. `threads` load at the same time, each with one source tensor.
+// From the headers of an opened checkpoint. Errors as of engine::VisitTensors. `threads` load at
+// the same time, each with one source tensor.
 Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
                                               const ModelConfig& config, int threads);
 
