@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "engine/runner.h"
 #include "engine/tensor_check.h"
+#include "engine/weight_convert.h"
+#include "engine/weight_layout.h"
 #include "models/parameter_count.h"
 
 namespace mdsa {
@@ -117,6 +119,25 @@ Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
   estimate.peak_load_bytes =
       Sum({weights->stored, Product({ToCount(threads), weights->largest_source})});
   return estimate;
+}
+
+Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                                int threads) {
+  const engine::WeightOptions options = WeightOptionsOf(config);
+  Count allocated = 0;
+  Count scratch = 0;
+  const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
+    const engine::WeightLayout layout = engine::LayoutOf(spec, tensor.dtype, options);
+    if (engine::StaysMapped(spec, tensor, layout)) return {};
+    allocated = Sum({allocated, layout.allocated_bytes()});
+    scratch = std::max<Count>(scratch, engine::ConvertScratchBytes(layout));
+    return {};
+  };
+  auto visited = engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add);
+  if (!visited) {
+    return std::unexpected(std::move(visited).error().AddContext(checkpoint.path().string()));
+  }
+  return Sum({allocated, Product({ToCount(threads), scratch})});
 }
 
 MemoryEstimate EstimateFromName(const ModelConfig& config) {

@@ -19,6 +19,11 @@ engine::WeightOptions WeightOptionsOf(const ModelConfig& config);
 Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
                                               const ModelConfig& config, int threads);
 
+// What a load of the model takes from the system at most. Weights that stay mapped do not count:
+// they are page cache, which the system drops when it needs memory. Errors as above.
+Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                                int threads);
+
 // From the parameter count that the name suggests; marked approximate. Weights only: without a
 // checkpoint's configuration nothing is known about keys, values and activations. Bytes per
 // parameter: 4 as stored for a tier 1 model and 2 for the others, which is how each is published;

@@ -195,6 +195,25 @@ TEST_F(ModelLoaderTest, TheEstimateIsWhatALoadMeasures) {
   }
 }
 
+TEST_F(ModelLoaderTest, AnEncoderNeedsRoomForItsLongestTextInOnePass) {
+  const std::string config =
+      R"({"model_type":"bert","architectures":["BertModel"],"hidden_size":8,"intermediate_size":16,)"
+      R"("num_hidden_layers":1,"num_attention_heads":2,"vocab_size":12,)"
+      R"("max_position_embeddings":2048,"type_vocab_size":2})";
+  folder_.Write("config.json", config);
+  folder_.Write("model.safetensors", test::TinyWeights(ParseHfConfig(config).value()));
+  const auto scratch = [&](std::int64_t tokens, std::int64_t batch) {
+    ModelConfig model = Config();
+    model.max_length = tokens;
+    model.batch_size = batch;
+    return loader_.EstimateMemory(model).value().scratch_bytes;
+  };
+  EXPECT_EQ(scratch(2048, 1), 4 * scratch(512, 1));
+  EXPECT_GT(scratch(2048, 1), 2048u * 4 * (2 * 8 + 2 * 8 + 2 * 8 + 16));
+  EXPECT_EQ(scratch(2048, 7), scratch(2048, 1));
+  EXPECT_EQ(scratch(512, 7), scratch(512, 1));
+}
+
 TEST_F(ModelLoaderTest, EstimatesOfBrokenCheckpointsAreErrors) {
   ModelConfig config = Config();
   folder_.Write("config.json", test::kTinyLlamaConfig);

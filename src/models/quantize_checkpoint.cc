@@ -50,9 +50,9 @@ std::string QuantizedConfig(Json config, const QuantizeOptions& options, DType d
 }
 
 Result<Checkpoint> OpenSource(const std::string& model_name, const QuantizeOptions& options) {
-  std::vector<fs::path> folders = {ModelLoader(options.cache_dir).cache_dir()};
-  for (fs::path& folder : HubCacheDirs()) folders.push_back(std::move(folder));
-  MDSA_ASSIGN(const fs::path path, ResolveModelPath(model_name, folders));
+  const ModelLoader loader(options.cache_dir);
+  MDSA_ASSIGN(const fs::path path,
+              ResolveModelPath(model_name, CacheSearchPath(std::nullopt, loader.cache_dir())));
   MDSA_ASSIGN(Checkpoint checkpoint, Checkpoint::Open(path));
   if (checkpoint.format() == "gguf") {
     return Err(ErrorCode::kUnsupported,
