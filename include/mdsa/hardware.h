@@ -40,7 +40,7 @@ HardwareInfo DetectHardware();
 // at first use from what the processor has; the environment variable MDSA_CPU_TARGET forces one.
 std::string KernelTarget();
 
-// "cpu" for tier 1; for "auto" the best device this build can compute on; kUnsupported for "cuda"
+// For "auto" the best device this build can compute on; kUnsupported for "cuda"
 // or "mps" where there is none or this build has no kernels for it, kInvalidArgument for a
 // malformed name. The error says what is supported.
 Result<std::string> ResolveDevice(const std::string& device, const HardwareInfo& hardware);

@@ -31,6 +31,8 @@ class ModelHandle {
   // Stays usable while the model is evicted. Null if the checkpoint has no tokenizer.
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
   const ModelDescription& description() const { return *description_; }
+  // What the model takes while it is in memory, as in Model.
+  std::uint64_t memory_bytes() const { return memory_bytes_; }
 
   // The model itself, loaded if need be. Holding the pointer keeps the memory: for the time of a
   // call, or of a few that belong together. `stop` ends the wait for a load (kCancelled).
@@ -59,6 +61,7 @@ class ModelHandle {
   std::string model_id_;
   std::weak_ptr<ManagerState> manager_;
   std::uint64_t generation_ = 0;  // which loading of this id; an explicit unload ends it
+  std::uint64_t memory_bytes_ = 0;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ModelDescription> description_;
 };
@@ -81,8 +84,9 @@ class ModelManager {
   ModelManager& operator=(const ModelManager&) = delete;
 
   // The model of that id, loaded with `config` if it is not there. A loaded id with a config that
-  // would load differently (model_name, device, quantization, torch_dtype, max_length) is
-  // kFailedPrecondition naming the field. After a failed load nothing stays registered and the next
+  // would load differently (model_name, device, quantization, torch_dtype, max_length, cache_dir)
+  // is kFailedPrecondition naming the field; the other fields, batch_size among them, stay those of
+  // the load. After a failed load nothing stays registered and the next
   // call tries again.
   //
   // Callers that ask for an id while it loads share that load and its result. It runs on a thread

@@ -14,7 +14,7 @@
 
 #include "models/checkpoint.h"
 #include "models/memory_estimate.h"
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {

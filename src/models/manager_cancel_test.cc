@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "models/manager_fixture.h"
 #include "models/manager_state.h"
+#include "support/manager_fixture.h"
 
 namespace mdsa {
 namespace {

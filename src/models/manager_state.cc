@@ -84,6 +84,7 @@ Result<ModelHandle> ManagerState::GetOrLoad(const std::string& model_id, const M
   handle.model_id_ = model_id;
   handle.manager_ = weak_from_this();
   handle.generation_ = obtained.generation;
+  handle.memory_bytes_ = facts.memory_bytes;
   handle.tokenizer_ = std::move(facts.tokenizer);
   handle.description_ = std::move(facts.description);
   return handle;
@@ -249,7 +250,7 @@ Result<std::optional<ManagerState::Obtained>> ManagerState::Revive(const std::st
   ModelRegistry::Entry entry;
   entry.config = slot.config;
   entry.model = released.model;
-  entry.memory_mb = source_.describe(*released.model).memory_mb;
+  entry.memory_mb = source_.describe(*released.model).memory_mb();
   MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(model_id, std::move(entry)));
   MDSA_TRY(records().Register(record, released.records));
   released.info = records().Get(model_id);
@@ -320,7 +321,7 @@ Status ManagerState::RegisterLoaded(const Flight& flight, const std::shared_ptr<
   ModelRegistry::Entry entry;
   entry.config = flight.config;
   entry.model = model;
-  entry.memory_mb = source_.describe(*model).memory_mb;
+  entry.memory_mb = source_.describe(*model).memory_mb();
   MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(flight.model_id, std::move(entry)));
   ModelConfig config = flight.config;
   Released released;

@@ -26,7 +26,8 @@ namespace mdsa {
 
 // What the manager wants to know about a model.
 struct ModelFacts {
-  double memory_mb = 0.0;
+  std::uint64_t memory_bytes = 0;
+  double memory_mb() const { return static_cast<double>(memory_bytes) / 1e6; }
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ModelDescription> description;
 };

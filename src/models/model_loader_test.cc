@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "models/cache_dir.h"
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {

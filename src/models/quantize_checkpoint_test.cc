@@ -13,7 +13,7 @@
 #include "formats/test_support.h"
 #include "io/mapped_file.h"
 #include "mdsa/quantize.h"
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {

@@ -55,7 +55,7 @@ class FakeSource {
     source.describe = [](const Model&) {
       ModelDescription description;
       description.family = "fake";
-      return ModelFacts{2.5, nullptr, std::make_shared<const ModelDescription>(description)};
+      return ModelFacts{2'500'000, nullptr, std::make_shared<const ModelDescription>(description)};
     };
     return source;
   }
