@@ -42,7 +42,7 @@ HardwareInfo DetectHardware();
 // Thread-safe.
 Result<std::string> KernelTarget();
 
-// "cpu" for tier 1; for "auto" the best device this build can compute on; kUnsupported for "cuda"
+// For "auto" the best device this build can compute on; kUnsupported for "cuda"
 // or "mps" where there is none or this build has no kernels for it, kInvalidArgument for a
 // malformed name. The error says what is supported.
 Result<std::string> ResolveDevice(const std::string& device, const HardwareInfo& hardware);

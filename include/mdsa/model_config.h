@@ -44,7 +44,7 @@ struct ModelConfig {
   // Tokens of prompt and answer together, 1 to 2^31 - 1; capped by the model's context.
   std::int64_t max_length = 512;
   std::int64_t batch_size = 1;  // texts per forward pass of embed and classify, 1 to 2^31 - 1
-  double temperature = 0.7;     // default of sampled generation
+  double temperature = 0.7;     // of sampled generation in Python; GenerationOptions has its own
   bool use_cache = true;        // accepted for compatibility: keys and values are always kept
   bool trust_remote_code =
       false;  // accepted for compatibility; code from a checkpoint is never run

@@ -20,13 +20,14 @@ struct LoadProgress {
   std::uint64_t bytes_done = 0;  // of the source
   std::uint64_t bytes_total = 0;
 };
-// Called from loading threads, one call at a time, bytes_done never falling.
+// Called from loading threads, one call at a time, bytes_done never falling. What it throws ends
+// the load as kInternal.
 using ProgressSink = std::function<void(const LoadProgress&)>;
 
 struct LoadOptions {
   ProgressSink on_progress;
   std::stop_token stop;  // looked at before every tensor
-  int threads = 0;       // 0: all cores this process may use
+  int threads = 0;       // 0: as many as compute, see ModelLoader::Load; at most 1024
 };
 
 struct MemoryEstimate {
@@ -55,7 +56,9 @@ class ModelLoader {
   // Blocks until the model is ready. Weights are read, converted and quantized tensor by tensor in
   // parallel; the full-precision model is never in memory as a whole. Errors name the model and the
   // file. All models compute on one set of threads, as many as the process may use cores, or as the
-  // environment variable MDSA_NUM_THREADS says.
+  // environment variable MDSA_NUM_THREADS says. kResourceExhausted, before anything large is
+  // allocated, if the load needs more memory than this process may still take; loads at the same
+  // time do not see each other's needs.
   Result<std::shared_ptr<Model>> Load(const ModelConfig& config,
                                       const LoadOptions& options = {}) const;
 

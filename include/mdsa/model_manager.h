@@ -31,12 +31,14 @@ class ModelHandle {
   // Stays usable while the model is evicted. Null if the checkpoint has no tokenizer.
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
   const ModelDescription& description() const { return *description_; }
+  // What the model takes while it is in memory, as in Model.
+  std::uint64_t memory_bytes() const { return memory_bytes_; }
 
   // The model itself, loaded if need be. Holding the pointer keeps the memory: for the time of a
-  // call, or of a few that belong together.
-  Result<std::shared_ptr<const Model>> Acquire() const;
+  // call, or of a few that belong together. `stop` ends the wait for a load (kCancelled).
+  Result<std::shared_ptr<const Model>> Acquire(std::stop_token stop = {}) const;
 
-  // As in Model.
+  // As in Model. `stop` also ends the wait for a model that was evicted.
   Result<ForwardOutput> Forward(const ForwardInput& input) const;
   Result<Tensor> Embed(std::span<const std::string> texts) const;
   Result<Tensor> Classify(std::span<const std::string> texts) const;
@@ -63,6 +65,7 @@ class ModelHandle {
   std::string model_id_;
   std::weak_ptr<ManagerState> manager_;
   std::uint64_t generation_ = 0;  // which loading of this id; an explicit unload ends it
+  std::uint64_t memory_bytes_ = 0;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const ModelDescription> description_;
 };
@@ -78,19 +81,24 @@ class ModelManager {
   // kInvalidArgument if max_models < 1.
   static Result<std::unique_ptr<ModelManager>> Create(const Options& options);
   static Result<std::unique_ptr<ModelManager>> Create(std::int64_t max_models = 10);
+  // Cancels the loads in flight and waits until they have ended; whoever waits for one gets
+  // kFailedPrecondition.
   ~ModelManager();
   ModelManager(const ModelManager&) = delete;
   ModelManager& operator=(const ModelManager&) = delete;
 
   // The model of that id, loaded with `config` if it is not there. A loaded id with a config that
-  // would load differently (model_name, device, quantization, torch_dtype, max_length) is
-  // kFailedPrecondition naming the field. After a failed load nothing stays registered and the next
+  // would load differently (model_name, device, quantization, torch_dtype, max_length, cache_dir)
+  // is kFailedPrecondition naming the field; the other fields, batch_size among them, stay those of
+  // the load. After a failed load nothing stays registered and the next
   // call tries again.
   //
-  // Callers that ask for an id while it loads share that load and its result; the options of the
-  // first one hold, but each caller's own `options.stop` ends its own wait (kCancelled), and the
-  // load itself stops only when nobody waits for it any more. `options.on_progress` must not ask
-  // for the same id.
+  // Callers that ask for an id while it loads share that load and its result. It runs on a thread
+  // of its own, with the options of the caller who came first; each caller's own `options.stop`
+  // ends its own wait (kCancelled), and the load itself stops only when nobody waits for it any
+  // more. `options.on_progress` is called until this returns and never after it; it must neither
+  // ask for the same id nor destroy the manager. kResourceExhausted if there is no memory or no
+  // thread for the load.
   Result<ModelHandle> GetOrLoad(const std::string& model_id, const ModelConfig& config,
                                 const LoadOptions& options = {});
 
@@ -100,7 +108,7 @@ class ModelManager {
   std::vector<std::string> ListModels() const;
   // False if neither loaded nor loading. Calls in progress finish first; the memory is free when
   // the last one ends. A load in flight is cancelled, and all who wait for it get
-  // kFailedPrecondition.
+  // kFailedPrecondition at once.
   bool Unload(std::string_view model_id);
   // The same for every model, and drops foreign objects too.
   void ClearAll();

@@ -15,7 +15,7 @@ namespace mdsa {
 
 struct QuantizeOptions {
   QuantizationType quantization = QuantizationType::kInt4;  // kInt4 or kInt8
-  bool overwrite = false;  // replace `out`, if it is a checkpoint or an empty folder
+  bool overwrite = false;  // replace `out`, if it is an empty folder or one that this made
   std::optional<std::filesystem::path> cache_dir = {};  // as in ModelLoader
   ProgressSink on_progress = {};
   std::stop_token stop = {};  // looked at many times a second
@@ -35,7 +35,9 @@ struct QuantizeReport {
 //
 // `model_name` is a directory or a Hub id. kUnsupported for what cannot be written exactly: a GGUF
 // file, a checkpoint that is quantized already, tensors of unknown roles. kAlreadyExists if `out`
-// exists and `overwrite` is false, kFailedPrecondition if it may not be replaced. Thread-safe.
+// exists and `overwrite` is false. With it, kFailedPrecondition if `out` holds anything that this
+// function does not write, kInvalidArgument if it is the model's folder, lies in it or contains it.
+// Thread-safe.
 Result<QuantizeReport> QuantizeCheckpoint(const std::string& model_name,
                                           const std::filesystem::path& out,
                                           const QuantizeOptions& options = {});

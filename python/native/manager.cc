@@ -51,7 +51,12 @@ void BindManager(nb::module_& module) {
             ModelManager::Options options;
             options.max_models = max_models;
             options.cache_dir = cache_dir;
-            new (self) PyManager{Unwrap(ModelManager::Create(options))};
+            // Its destructor waits for loads, which may be freeing Python objects.
+            const auto destroy = [](ModelManager* manager) {
+              const nb::gil_scoped_release release;
+              delete manager;
+            };
+            new (self) PyManager{{Unwrap(ModelManager::Create(options)).release(), destroy}};
           },
           nb::arg("max_models"), nb::arg("cache_dir").none() = nb::none())
       .def("get_or_load", &GetOrLoad, nb::arg("model_id"), nb::arg("config_json"),

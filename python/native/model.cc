@@ -154,7 +154,7 @@ std::size_t PyModel::memory_bytes() const {
   if (const auto* const model = std::get_if<std::shared_ptr<const Model>>(&model_)) {
     return (*model)->memory_bytes();
   }
-  return std::get<ModelHandle>(model_).description().weight_bytes;
+  return std::get<ModelHandle>(model_).memory_bytes();
 }
 
 void BindModel(nb::module_& module) {

@@ -29,7 +29,7 @@ class PyModel {
     return action(std::get<ModelHandle>(model_));
   }
 
-  // For a handle the weights, whether they are in memory now or not.
+  // For a handle as measured at the load, whether the model is in memory now or not.
   std::size_t memory_bytes() const;
 
  private:

@@ -6,7 +6,6 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,46 +14,14 @@
 #include "bindings.h"
 #include "convert.h"
 #include "error.h"
-#include "io/mapped_file.h"
+#include "models/checkpoint_tokenizer.h"
 
 namespace mdsa::python {
 namespace {
 
-constexpr std::size_t kMaxTokenizerFile = std::size_t{1} << 30;
-
-// Empty if there is no such file.
-Result<std::string> ReadOptional(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return std::string();
-  return ReadFile(path, kMaxTokenizerFile);
-}
-
-Result<std::shared_ptr<const Tokenizer>> ReadTokenizer(const std::filesystem::path& directory) {
-  std::array<std::string, 5> contents;
-  constexpr std::array kNames = {"tokenizer.json", "tokenizer_config.json",
-                                 "special_tokens_map.json", "vocab.txt", "chat_template.jinja"};
-  for (std::size_t i = 0; i < contents.size(); ++i) {
-    auto content = ReadOptional(directory / kNames[i]);
-    if (!content) return std::unexpected(std::move(content).error());
-    contents[i] = *std::move(content);
-  }
-  if (contents[0].empty() && contents[3].empty()) {
-    return std::unexpected(Error(ErrorCode::kNotFound, directory.string() +
-                                                           ": neither tokenizer.json nor "
-                                                           "vocab.txt is there"));
-  }
-  auto tokenizer = Tokenizer::FromFiles({.tokenizer_json = contents[0],
-                                         .tokenizer_config_json = contents[1],
-                                         .special_tokens_map_json = contents[2],
-                                         .vocab_txt = contents[3],
-                                         .chat_template_jinja = contents[4]});
-  if (!tokenizer) tokenizer.error().AddContext(directory.string());
-  return tokenizer;
-}
-
 std::shared_ptr<const Tokenizer> FromDirectory(const std::string& directory) {
   const nb::gil_scoped_release release;
-  return Unwrap(ReadTokenizer(directory));
+  return Unwrap(TokenizerFromFolder(directory));
 }
 
 std::vector<TokenId> Encode(const Tokenizer& self, const nb::str& text, bool add_special_tokens,

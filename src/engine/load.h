@@ -66,7 +66,8 @@ struct BuildInput {
   std::shared_ptr<ThreadPool> compute;  // runs the forward passes; shared by all models
   int load_threads = 1;
   std::stop_token stop;  // kCancelled once requested
-  // Source bytes done so far; one call at a time, never falling.
+  // Source bytes done so far; one call at a time, never falling, on a thread of the load. What it
+  // throws ends the load as kInternal.
   std::function<void(std::uint64_t bytes_done)> on_progress;
 };
 

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
 
 #include "base/float16.h"
 #include "base/page_buffer.h"
@@ -129,6 +133,45 @@ TEST(LoadTest, ProgressNeverFallsAndEndsAtTheSourceBytes) {
   EXPECT_EQ(seen.size(), source->tensors().size());
 }
 
+TEST(LoadTest, AProgressCallbackThatThrowsEndsTheLoadWithItsWords) {
+  const ArchitectureConfig config = testing::TinyLlamaConfig();
+  const auto source = MakeSource(config, RandomWeights(config));
+  for (const int threads : {1, 4}) {
+    BuildInput input = MakeBuildInput(config, source);
+    input.load_threads = threads;
+    std::atomic<int> calls = 0;
+    input.on_progress = [&](std::uint64_t) {
+      if (++calls == 3) throw std::runtime_error("the window is closed");
+    };
+    const auto model = BuildModel(std::move(input));
+    ASSERT_FALSE(model);
+    EXPECT_THAT(model.error().ToString(), HasSubstr("threw: the window is closed"));
+    EXPECT_EQ(calls, 3);
+  }
+}
+
+// Each call but the last returns only when the other thread has converted one more tensor, which it
+// can do only if no lock is held.
+TEST(LoadTest, AProgressCallbackHoldsNobodyUp) {
+  const ArchitectureConfig config = testing::TinyLlamaConfig();
+  const auto source = MakeSource(config, RandomWeights(config));
+  BuildInput input = MakeBuildInput(config, source);
+  input.load_threads = 2;
+  input.weights.quantization = QuantizationType::kInt8;
+  std::mutex mutex;
+  std::vector<std::uint64_t> seen;
+  const std::size_t all = source->tensors().size();
+  input.on_progress = [&](std::uint64_t bytes) {
+    EXPECT_TRUE(mutex.try_lock());  // one call at a time
+    seen.push_back(bytes);
+    while (seen.size() == 1 && source->released().size() < all) std::this_thread::yield();
+    mutex.unlock();
+  };
+  ASSERT_TRUE(BuildModel(std::move(input)));
+  EXPECT_EQ(seen.size(), all);
+  EXPECT_TRUE(std::ranges::is_sorted(seen));
+}
+
 TEST(LoadTest, CanBeCancelledAtEveryTensor) {
   const ArchitectureConfig config = testing::TinyLlamaConfig();
   auto source = MakeSource(config, RandomWeights(config));
@@ -147,7 +190,7 @@ TEST(LoadTest, CanBeCancelledAtEveryTensor) {
       const auto model = BuildModel(std::move(input));
       ASSERT_FALSE(model);
       EXPECT_EQ(model.error().code(), ErrorCode::kCancelled);
-      EXPECT_LE(done, at + static_cast<std::size_t>(threads));
+      EXPECT_EQ(done, at);
     }
   }
 }
@@ -165,6 +208,10 @@ TEST(LoadTest, WeightsThatAreNoNumbersLoadAndGiveAnErrorWhenTokensAreChosen) {
     const auto model = BuildModel(std::move(input));
     ASSERT_TRUE(model);
     const auto result = (*model)->Generate(std::vector<TokenId>{1, 2}, {});
+    // Block scales swallow a NaN, so a quantized model may give numbers.
+    const bool keeps_the_values =
+        quantization != QuantizationType::kInt4 && quantization != QuantizationType::kInt8;
+    EXPECT_TRUE(!result || !keeps_the_values) << QuantizationTypeName(quantization);
     if (!result) {
       EXPECT_EQ(result.error().code(), ErrorCode::kInvalidFormat);
     }

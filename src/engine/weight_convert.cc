@@ -28,11 +28,13 @@ std::int64_t SourceRow(const TensorInfo& tensor, std::int64_t rows, std::int64_t
   return first + (j < half ? 2 * j : 2 * (j - half) + 1);
 }
 
-// Rows of one slice: about kSliceElements, and a multiple of NF4 blocks, so that each slice starts
-// a block.
-std::int64_t SliceRows(std::int64_t cols) {
-  const std::int64_t unit = quant::kNf4BlockSize / std::gcd(quant::kNf4BlockSize, cols);
-  return std::max(unit, kSliceElements / cols / unit * unit);
+// Rows of one slice: about kSliceElements. For NF4 a multiple of its blocks, so that each slice
+// starts a block: 64 rows where the number of columns is odd.
+std::int64_t SliceRows(const WeightLayout& layout) {
+  const std::int64_t unit = layout.format == WeightFormat::kNf4
+                                ? quant::kNf4BlockSize / std::gcd(quant::kNf4BlockSize, layout.cols)
+                                : 1;
+  return std::min(layout.rows, std::max(unit, kSliceElements / layout.cols / unit * unit));
 }
 
 class Converter {
@@ -41,7 +43,7 @@ class Converter {
       : tensor_(tensor), layout_(layout), destination_(destination) {}
 
   Status Run(const std::stop_token& stop) {
-    const std::int64_t slice_rows = std::min(SliceRows(layout_.cols), layout_.rows);
+    const std::int64_t slice_rows = SliceRows(layout_);
     MDSA_TRY(AllocateScratch(slice_rows * layout_.cols));
     for (std::int64_t row = 0; row < layout_.rows; row += slice_rows) {
       if (stop.stop_requested()) return Err(ErrorCode::kCancelled, "the load was cancelled");
@@ -181,6 +183,13 @@ class Converter {
 };
 
 }  // namespace
+
+std::uint64_t ConvertScratchBytes(const WeightLayout& layout) {
+  const std::int64_t slice = layout.same_as_source ? 0 : SliceRows(layout) * layout.cols;
+  const std::int64_t scales =
+      layout.format == WeightFormat::kNf4 ? quant::Nf4Blocks(layout.rows * layout.cols) : 0;
+  return static_cast<std::uint64_t>(slice + scales) * 4;
+}
 
 Result<kernels::WeightView> ConvertTensor(const TensorInfo& tensor, const WeightLayout& layout,
                                           std::byte* destination, const std::stop_token& stop) {

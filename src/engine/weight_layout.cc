@@ -64,6 +64,11 @@ std::uint64_t Aligned(std::uint64_t bytes) {
   return (bytes + WeightLayout::kPartAlignment - 1) & ~(WeightLayout::kPartAlignment - 1);
 }
 
+bool IsAligned(const TensorInfo& tensor, const WeightLayout& layout) {
+  const std::uintptr_t alignment = layout.format == WeightFormat::kF32 ? 4 : 2;
+  return reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % alignment == 0;
+}
+
 }  // namespace
 
 std::uint64_t WeightLayout::scale_offset() const { return Aligned(data_bytes); }
@@ -102,6 +107,11 @@ WeightLayout LayoutOf(const TensorSpec& spec, DType source_dtype, const WeightOp
       break;
   }
   return layout;
+}
+
+bool StaysMapped(const TensorSpec& spec, const TensorInfo& tensor, const WeightLayout& layout) {
+  return layout.same_as_source && spec.role != TensorRole::kVector &&
+         tensor.row_order == RowOrder::kNatural && IsAligned(tensor, layout);
 }
 
 std::uint64_t StoredBytes(const TensorSpec& spec, DType source_dtype,

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "engine/load.h"
+#include "formats/tensor_source.h"
 #include "kernels/matmul.h"
 
 namespace mdsa::engine {
@@ -31,5 +32,8 @@ struct WeightLayout {
 
 // `source_dtype` is a float type; shapes that do not fit a block type have been refused before.
 WeightLayout LayoutOf(const TensorSpec& spec, DType source_dtype, const WeightOptions& options);
+
+// Whether the model computes on the source's own bytes, so that nothing is allocated.
+bool StaysMapped(const TensorSpec& spec, const TensorInfo& tensor, const WeightLayout& layout);
 
 }  // namespace mdsa::engine

@@ -1,101 +1,33 @@
 #include "engine/weight_loader.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <numeric>
 #include <string>
 #include <utility>
 
-#include "base/checked_math.h"
+#include "base/callback.h"
 #include "base/error.h"
-#include "engine/family.h"
+#include "engine/tensor_check.h"
 #include "engine/weight_convert.h"
 
 namespace mdsa::engine {
 namespace {
 
-Status CheckRowOrder(const TensorInfo& tensor) {
-  if (tensor.row_order == RowOrder::kNatural) return {};
-  const std::int64_t rows = tensor.shape.front();
-  if (tensor.heads < 1 || rows % tensor.heads != 0 || rows / tensor.heads % 2 != 0) {
-    return Err(ErrorCode::kInvalidFormat,
-               "its {} rows do not divide into {} heads of an even number of rows", rows,
-               tensor.heads);
-  }
-  return {};
-}
-
-Status CheckTensor(const TensorInfo& tensor, const TensorSpec& spec) {
-  if (tensor.shape != spec.shape) {
-    return Err(ErrorCode::kInvalidFormat,
-               "shape [{}] where the configuration asks for [{}]; config and weights belong to "
-               "different models",
-               fmt::join(tensor.shape, ", "), fmt::join(spec.shape, ", "));
-  }
-  const DTypeTraits& traits = TraitsOf(tensor.dtype);
-  if (!traits.is_float) {
-    return Err(ErrorCode::kUnsupported,
-               "element type {} where a floating-point type is needed; load the original, "
-               "unquantized checkpoint",
-               traits.name);
-  }
-  const std::int64_t row = spec.shape.size() > 1 ? spec.shape[1] : spec.shape[0];
-  if (row % traits.block_elements != 0) {
-    return Err(ErrorCode::kInvalidFormat, "rows of {} values do not divide into {} blocks of {}",
-               row, traits.name, traits.block_elements);
-  }
-  const auto elements = CheckedProduct(tensor.shape);
-  const auto bytes = elements ? ByteSize(tensor.dtype, *elements) : std::nullopt;
-  if (!bytes || static_cast<std::uint64_t>(*bytes) != tensor.bytes.size()) {
-    return Err(ErrorCode::kInvalidFormat, "{} bytes of data do not match shape [{}] of {}",
-               tensor.bytes.size(), fmt::join(tensor.shape, ", "), traits.name);
-  }
-  return CheckRowOrder(tensor);
-}
-
-bool IsAligned(const TensorInfo& tensor, const WeightLayout& layout) {
-  const std::uintptr_t alignment = layout.format == kernels::WeightFormat::kF32 ? 4 : 2;
-  return reinterpret_cast<std::uintptr_t>(tensor.bytes.data()) % alignment == 0;
-}
-
 Error Cancelled() { return Error(ErrorCode::kCancelled, "the load was cancelled"); }
 
 }  // namespace
 
-Status WeightLoader::AddItem(const TensorSpec& spec) {
-  const TensorInfo* tensor = FindTensor(*input_.tensors, input_.config.family, spec.name);
-  if (tensor == nullptr) {
-    if (!spec.required) return {};
-    return Err(ErrorCode::kInvalidFormat,
-               "tensor '{}' [{}] is missing from the checkpoint; it is incomplete or of another "
-               "architecture than {}",
-               spec.name, fmt::join(spec.shape, ", "), input_.config.architecture);
-  }
-  if (auto status = CheckTensor(*tensor, spec); !status) {
-    return std::unexpected(
-        std::move(status).error().AddContext(fmt::format("tensor '{}'", tensor->name)));
-  }
-  Item item;
-  item.spec = spec;
-  item.tensor = tensor;
-  item.layout = LayoutOf(spec, tensor->dtype, input_.weights);
-  item.mapped = item.layout.same_as_source && spec.role != TensorRole::kVector &&
-                tensor->row_order == RowOrder::kNatural && IsAligned(*tensor, item.layout);
-  items_.push_back(std::move(item));
-  return {};
-}
-
 Status WeightLoader::Collect() {
-  // Stops at the first error, so that a config that claims billions of layers costs nothing.
-  Status status;
-  const auto add = [&](const TensorSpec& spec) {
-    status = AddItem(spec);
-    return status.has_value();
-  };
-  SpecVisitor visitor(add);
-  FamilyOf(input_.config.family).visit(input_.config, visitor);
-  return status;
+  return VisitTensors(*input_.tensors, input_.config,
+                      [&](const TensorSpec& spec, const TensorInfo& tensor) -> Status {
+                        Item item;
+                        item.spec = spec;
+                        item.tensor = &tensor;
+                        item.layout = LayoutOf(spec, tensor.dtype, input_.weights);
+                        item.mapped = StaysMapped(spec, tensor, item.layout);
+                        items_.push_back(std::move(item));
+                        return {};
+                      });
 }
 
 Status WeightLoader::Allocate() {
@@ -110,14 +42,38 @@ Status WeightLoader::Allocate() {
 }
 
 void WeightLoader::Fail(Error error) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!error_) error_ = std::move(error);
 }
 
+bool WeightLoader::failed() const {
+  const MutexLock lock(mutex_);
+  return error_.has_value();
+}
+
 void WeightLoader::Report(std::uint64_t bytes) {
-  const std::scoped_lock lock(mutex_);
-  bytes_done_ += bytes;
-  if (input_.on_progress) input_.on_progress(bytes_done_);
+  if (!input_.on_progress) return;
+  {
+    const MutexLock lock(mutex_);
+    bytes_done_ += bytes;
+    unreported_.push_back(bytes_done_);
+    if (std::exchange(reporting_, true)) return;
+  }
+  while (true) {
+    std::uint64_t done = 0;
+    {
+      const MutexLock lock(mutex_);
+      if (unreported_.empty() || error_ || input_.stop.stop_requested()) {
+        unreported_.clear();
+        reporting_ = false;
+        return;
+      }
+      done = unreported_.front();
+      unreported_.pop_front();
+    }
+    auto called = CallApplication("progress callback", [&] { input_.on_progress(done); });
+    if (!called) Fail(std::move(called).error());
+  }
 }
 
 void WeightLoader::ConvertItem(Item& item) {
@@ -141,17 +97,15 @@ Status WeightLoader::Convert() {
   std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) {
     return items_[i].mapped ? 0 : items_[i].tensor->bytes.size();
   });
-  ThreadPool pool(input_.load_threads);
+  const auto useful = std::max<std::int64_t>(1, std::ssize(order));
+  ThreadPool pool(static_cast<int>(std::min<std::int64_t>(input_.load_threads, useful)));
   pool.ParallelFor(std::ssize(order), 1, [&](std::int64_t begin, std::int64_t) {
     if (input_.stop.stop_requested()) return Fail(Cancelled());
-    {
-      const std::scoped_lock lock(mutex_);
-      if (error_) return;
-    }
-    ConvertItem(items_[order[static_cast<std::size_t>(begin)]]);
+    if (!failed()) ConvertItem(items_[order[static_cast<std::size_t>(begin)]]);
   });
   // A stop that came during the last tensor still means that nobody wants the model.
-  if (!error_ && input_.stop.stop_requested()) error_ = Cancelled();
+  if (input_.stop.stop_requested()) Fail(Cancelled());
+  const MutexLock lock(mutex_);
   if (error_) return std::unexpected(*std::move(error_));
   return {};
 }

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <mutex>
+#include <deque>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
 
+#include "base/mutex.h"
 #include "engine/load.h"
 #include "engine/weight_layout.h"
 #include "engine/weight_store.h"
@@ -35,21 +35,25 @@ class WeightLoader {
   };
 
   Status Collect();
-  Status AddItem(const TensorSpec& spec);
   Status Allocate();
   Status Convert();
   void ConvertItem(Item& item);
-  void Fail(Error error);
-  void Report(std::uint64_t bytes);
+  void Fail(Error error) MDSA_EXCLUDES(mutex_);
+  bool failed() const MDSA_EXCLUDES(mutex_);
+  // One thread at a time calls the application, without the lock; what the others finish meanwhile
+  // it reports too, so that nobody waits for a slow callback.
+  void Report(std::uint64_t bytes) MDSA_EXCLUDES(mutex_);
   WeightStore Finish();
 
   const BuildInput& input_;
   std::vector<Item> items_;
   PageBuffer pages_;
 
-  std::mutex mutex_;  // guards the rest while threads run
-  std::optional<Error> error_;
-  std::uint64_t bytes_done_ = 0;
+  mutable Mutex mutex_;
+  std::optional<Error> error_ MDSA_GUARDED_BY(mutex_);
+  std::uint64_t bytes_done_ MDSA_GUARDED_BY(mutex_) = 0;
+  std::deque<std::uint64_t> unreported_ MDSA_GUARDED_BY(mutex_);  // values of bytes_done_
+  bool reporting_ MDSA_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace mdsa::engine

@@ -28,7 +28,7 @@ std::string Sibling(std::string_view weight, std::string_view name) {
 
 }  // namespace
 
-OrderedJson BitsAndBytesConfig(QuantizationType quantization) {
+Json BitsAndBytesConfig(QuantizationType quantization) {
   const bool int4 = quantization == QuantizationType::kInt4;
   return {{"_load_in_4bit", int4},
           {"_load_in_8bit", !int4},

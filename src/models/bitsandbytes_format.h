@@ -18,7 +18,7 @@
 namespace mdsa {
 
 // config.json's quantization_config; `quantization` is kInt4 or kInt8.
-OrderedJson BitsAndBytesConfig(QuantizationType quantization);
+Json BitsAndBytesConfig(QuantizationType quantization);
 
 // "float32", "float16" or "bfloat16", as torch names them; "" for other types.
 std::string_view TorchName(DType dtype);

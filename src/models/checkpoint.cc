@@ -28,10 +28,11 @@ bool Exists(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-// The content, or "" if there is no such file.
+// The content, or "" if there is no such file; every other failure is passed on.
 Result<std::string> ReadOptional(const fs::path& path) {
-  if (!Exists(path)) return std::string();
-  return ReadFile(path, kMaxConfigBytes);
+  auto text = ReadFile(path, kMaxConfigBytes);
+  if (!text && text.error().code() == ErrorCode::kNotFound) return std::string();
+  return text;
 }
 
 std::unexpected<Error> InFile(const fs::path& file, Error error) {

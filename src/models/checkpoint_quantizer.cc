@@ -7,8 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "base/callback.h"
 #include "base/error.h"
-#include "engine/family.h"
+#include "engine/tensor_check.h"
 #include "engine/weight_convert.h"
 #include "engine/weight_layout.h"
 
@@ -39,27 +40,13 @@ Status CheckpointQuantizer::ChooseDType() {
              DTypeName(dtype_));
 }
 
-// Visits instead of listing: a config.json that claims too many layers ends at the first tensor
-// that is not there.
 Result<CheckpointQuantizer::Roles> CheckpointQuantizer::FindRoles() const {
-  const ArchitectureConfig& config = checkpoint_.config();
   Roles roles;
-  Status status;
-  const auto add = [&](const engine::TensorSpec& spec) {
-    const TensorInfo* tensor = engine::FindTensor(*checkpoint_.tensors(), config.family, spec.name);
-    if (tensor != nullptr && tensor->shape != spec.shape) {
-      status = AtTensor(Error(ErrorCode::kInvalidFormat, "its shape does not fit config.json"),
-                        tensor->name);
-    } else if (tensor != nullptr) {
-      roles.emplace(tensor, spec.role);
-    } else if (spec.required) {
-      status = AtTensor(Error(ErrorCode::kInvalidFormat, "missing from the checkpoint"), spec.name);
-    }
-    return status.has_value();
+  const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
+    roles.emplace(&tensor, spec.role);
+    return {};
   };
-  engine::SpecVisitor visitor(add);
-  engine::FamilyOf(config.family).visit(config, visitor);
-  if (!status) return std::unexpected(std::move(status).error());
+  MDSA_TRY(engine::VisitTensors(*checkpoint_.tensors(), checkpoint_.config(), add));
   return roles;
 }
 
@@ -152,7 +139,7 @@ Result<SafetensorsLayout> CheckpointQuantizer::Plan() {
     auto parts = Encode(item, buffer);
     if (!parts) return AtTensor(std::move(parts).error(), tensor.name);
     for (QuantizedPart& part : *parts) entries.push_back(std::move(part.entry));
-    Report(tensor);
+    MDSA_TRY(Report(tensor));
   }
   MDSA_ASSIGN(SafetensorsLayout layout,
               SafetensorsLayout::Create(std::move(entries), {{"format", "pt"}}));
@@ -181,16 +168,18 @@ Status CheckpointQuantizer::Write(const SafetensorsLayout& layout, OutputFile& f
     if (auto status = WriteItem(item, layout, file); !status) {
       return AtTensor(std::move(status).error(), item.tensor->name);
     }
-    Report(*item.tensor);
+    MDSA_TRY(Report(*item.tensor));
   }
   // What was converted while somebody rewrote the source is of no known content.
   return checkpoint_.tensors()->CheckUnchanged();
 }
 
-void CheckpointQuantizer::Report(const TensorInfo& tensor) {
+Status CheckpointQuantizer::Report(const TensorInfo& tensor) {
   checkpoint_.tensors()->ReleasePages(tensor);
   bytes_done_ += tensor.bytes.size();
-  if (options_.on_progress) options_.on_progress({"convert", bytes_done_, bytes_total_});
+  if (!options_.on_progress) return {};
+  return CallApplication("progress callback",
+                         [&] { options_.on_progress({"convert", bytes_done_, bytes_total_}); });
 }
 
 }  // namespace mdsa

@@ -60,7 +60,7 @@ class CheckpointQuantizer {
   // Encodes a weight into `buffer` and gives the parts that lie there.
   Result<std::vector<QuantizedPart>> Encode(Item& item, PageBuffer& buffer) const;
   Status WriteItem(Item& item, const SafetensorsLayout& layout, OutputFile& file);
-  void Report(const TensorInfo& tensor);
+  Status Report(const TensorInfo& tensor);
 
   const Checkpoint& checkpoint_;
   const QuantizeOptions& options_;

@@ -1,4 +1,5 @@
-// Checkpoint::LoadTokenizer.
+#include "models/checkpoint_tokenizer.h"
+
 #include <string>
 #include <utility>
 
@@ -41,11 +42,22 @@ Result<std::shared_ptr<const Tokenizer>> FromFolder(const std::filesystem::path&
                                .chat_template_jinja = chat_template});
 }
 
+std::unexpected<Error> In(const std::filesystem::path& path, Error error) {
+  return std::unexpected(std::move(error).AddContext(path.string()));
+}
+
 }  // namespace
 
+Result<std::shared_ptr<const Tokenizer>> TokenizerFromFolder(const std::filesystem::path& folder) {
+  auto tokenizer = FromFolder(folder);
+  if (!tokenizer) return In(folder, std::move(tokenizer).error());
+  return tokenizer;
+}
+
 Result<std::shared_ptr<const Tokenizer>> Checkpoint::LoadTokenizer() const {
-  auto tokenizer = gguf_ != nullptr ? FromGguf(gguf_->gguf()) : FromFolder(path_);
-  if (!tokenizer) return std::unexpected(std::move(tokenizer).error().AddContext(path_.string()));
+  if (gguf_ == nullptr) return TokenizerFromFolder(path_);
+  auto tokenizer = FromGguf(gguf_->gguf());
+  if (!tokenizer) return In(path_, std::move(tokenizer).error());
   return tokenizer;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "mdsa/hardware.h"
+#include "models/cache_dir.h"
 
 namespace mdsa {
 namespace {
@@ -14,6 +15,11 @@ namespace {
 // itself; its load fails anyway.
 std::string Device(const ModelConfig& config) {
   return ResolveDevice(config.device, HardwareInfo{}).value_or(config.device);
+}
+
+// The same id may name another snapshot in another cache.
+std::string CacheDir(const ModelConfig& config) {
+  return config.cache_dir ? ExpandHome(*config.cache_dir).lexically_normal().string() : "";
 }
 
 Status CheckField(std::string_view model_id, std::string_view field, std::string_view present,
@@ -34,8 +40,9 @@ Status CheckSameModel(std::string_view model_id, const ModelConfig& present,
                       QuantizationTypeName(wanted.quantization)));
   MDSA_TRY(CheckField(model_id, "torch_dtype", present.torch_dtype.value_or("auto"),
                       wanted.torch_dtype.value_or("auto")));
-  return CheckField(model_id, "max_length", fmt::to_string(present.max_length),
-                    fmt::to_string(wanted.max_length));
+  MDSA_TRY(CheckField(model_id, "max_length", fmt::to_string(present.max_length),
+                      fmt::to_string(wanted.max_length)));
+  return CheckField(model_id, "cache_dir", CacheDir(present), CacheDir(wanted));
 }
 
 }  // namespace mdsa

@@ -9,7 +9,7 @@
 namespace mdsa {
 
 // kFailedPrecondition naming the first field that makes `wanted` load differently from `present`:
-// model_name, device (as resolved), quantization, torch_dtype or max_length.
+// model_name, device (as resolved), quantization, torch_dtype, max_length or cache_dir.
 Status CheckSameModel(std::string_view model_id, const ModelConfig& present,
                       const ModelConfig& wanted);
 

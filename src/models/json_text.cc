@@ -7,10 +7,8 @@
 namespace mdsa {
 namespace {
 
-constexpr int kMaxDepth = 64;
-
 // The offset of the bracket that opens one level too many.
-std::optional<std::size_t> TooDeepAt(std::string_view text) {
+std::optional<std::size_t> TooDeepAt(std::string_view text, int max_depth) {
   int depth = 0;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -21,7 +19,7 @@ std::optional<std::size_t> TooDeepAt(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return i;
+      if (++depth > max_depth) return i;
     } else if (c == '}' || c == ']') {
       --depth;
     }
@@ -31,16 +29,16 @@ std::optional<std::size_t> TooDeepAt(std::string_view text) {
 
 }  // namespace
 
-Result<OrderedJson> ParseJsonText(std::string_view text) {
-  if (const auto offset = TooDeepAt(text)) {
+Result<Json> ParseJsonText(std::string_view text, int max_depth) {
+  if (const auto offset = TooDeepAt(text, max_depth)) {
     return Err(ErrorCode::kInvalidArgument, "JSON is nested deeper than {} levels at byte {}",
-               kMaxDepth, *offset);
+               max_depth, *offset);
   }
   try {
-    return OrderedJson::parse(text);
-  } catch (const OrderedJson::parse_error& error) {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
     return Err(ErrorCode::kInvalidArgument, "no JSON: unexpected text at byte {}", error.byte);
-  } catch (const OrderedJson::exception&) {
+  } catch (const Json::exception&) {
     return Err(ErrorCode::kInvalidArgument, "no JSON: a number is out of range");
   }
 }

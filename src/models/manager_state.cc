@@ -1,7 +1,10 @@
 #include "models/manager_state.h"
 
+#include <algorithm>
 #include <exception>
+#include <functional>
 #include <new>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -18,7 +21,7 @@ bool SameModel(const std::weak_ptr<Model>& a, const std::shared_ptr<Model>& b) {
 
 Error UnloadedError(std::string_view model_id) {
   return Error(ErrorCode::kFailedPrecondition,
-               fmt::format("model '{}' was unloaded; call GetOrLoad again", model_id));
+               fmt::format("model '{}' was unloaded; ask the manager for it again", model_id));
 }
 
 Error ClosedError(std::string_view model_id) {
@@ -26,26 +29,49 @@ Error ClosedError(std::string_view model_id) {
                fmt::format("the manager of model '{}' is gone", model_id));
 }
 
-// The library throws nothing of its own, but memory may run out, and an application's progress
-// callback may throw: those who wait must still hear of it.
+Error CancelledError(std::string_view model_id) {
+  return Error(ErrorCode::kCancelled, fmt::format("loading of '{}' was cancelled", model_id));
+}
+
+// The library throws nothing of its own, but memory may run out.
 Result<std::shared_ptr<Model>> LoadOrError(const ModelSource& source, const ModelConfig& config,
                                            const LoadOptions& options) {
   try {
     return source.load(config, options);
   } catch (const std::bad_alloc&) {
-    return Err(ErrorCode::kResourceExhausted, "out of memory while loading '{}'",
-               config.model_name);
+    throw;  // the flight has the error for this ready
   } catch (const std::exception& error) {
     return Err(ErrorCode::kInternal, "loading '{}' threw: {}", config.model_name, error.what());
+  } catch (...) {
+    return Err(ErrorCode::kInternal, "loading '{}' threw what is no std::exception",
+               config.model_name);
   }
 }
 
 }  // namespace
 
+ManagerState::Flight::Flight(const std::string& its_model_id, const ModelConfig& its_config,
+                             std::uint64_t its_generation, const LoadOptions& options)
+    : model_id(its_model_id),
+      config(its_config),
+      generation(its_generation),
+      threads(options.threads),
+      progress(options.on_progress),
+      out_of_memory(ErrorCode::kResourceExhausted,
+                    fmt::format("out of memory while loading '{}'", its_model_id)) {}
+
 Result<std::shared_ptr<ManagerState>> ManagerState::Create(std::int64_t max_models,
                                                            ModelSource source) {
   MDSA_ASSIGN(auto registry, ModelRegistry::Create(max_models));
   return std::shared_ptr<ManagerState>(new ManagerState(std::move(registry), std::move(source)));
+}
+
+// The last reference may be that of a flight whose waiters are gone: a thread cannot join itself.
+ManagerState::~ManagerState() {
+  const MutexLock lock(mutex_);
+  for (std::jthread& thread : ended_) {
+    if (thread.get_id() == std::this_thread::get_id()) thread.detach();
+  }
 }
 
 Result<ModelHandle> ManagerState::GetOrLoad(const std::string& model_id, const ModelConfig& config,
@@ -58,14 +84,18 @@ Result<ModelHandle> ManagerState::GetOrLoad(const std::string& model_id, const M
   handle.model_id_ = model_id;
   handle.manager_ = weak_from_this();
   handle.generation_ = obtained.generation;
+  handle.memory_bytes_ = facts.memory_bytes;
   handle.tokenizer_ = std::move(facts.tokenizer);
   handle.description_ = std::move(facts.description);
   return handle;
 }
 
 Result<std::shared_ptr<Model>> ManagerState::Acquire(const std::string& model_id,
-                                                     std::uint64_t generation) {
-  MDSA_ASSIGN(Obtained obtained, Obtain(model_id, nullptr, generation, {}));
+                                                     std::uint64_t generation,
+                                                     std::stop_token stop) {
+  LoadOptions options;
+  options.stop = std::move(stop);
+  MDSA_ASSIGN(Obtained obtained, Obtain(model_id, nullptr, generation, options));
   return std::move(obtained.model);
 }
 
@@ -86,14 +116,16 @@ bool ManagerState::Unload(std::string_view model_id) {
   return known;
 }
 
-void ManagerState::ClearAll() {
+void ManagerState::ClearAll() { DropAll(UnloadedError); }
+
+void ManagerState::DropAll(Error (*reason)(std::string_view model_id)) {
   Released released;
   Slots slots;
   {
     const MutexLock lock(mutex_);
     slots.swap(slots_);
     for (const auto& [model_id, slot] : slots) {
-      if (slot.flight) Abandon(*slot.flight, UnloadedError(model_id));
+      if (slot.flight) Abandon(*slot.flight, reason(model_id));
     }
     records().Clear(released.records);
   }
@@ -113,7 +145,16 @@ void ManagerState::Close() {
     const MutexLock lock(mutex_);
     closed_ = true;
   }
-  ClearAll();
+  DropAll(ClosedError);
+  Released released;
+  const MutexLock lock(mutex_);
+  const auto only_this_thread_runs = [&]() MDSA_REQUIRES(mutex_) {
+    return std::ranges::all_of(running_, [](const std::jthread& thread) {
+      return thread.get_id() == std::this_thread::get_id();
+    });
+  };
+  thread_ended_.Wait(mutex_, {}, only_this_thread_runs);
+  released.threads.splice(released.threads.end(), ended_);
 }
 
 Result<ManagerState::Obtained> ManagerState::Obtain(const std::string& model_id,
@@ -143,14 +184,21 @@ Result<ManagerState::Obtained> ManagerState::Obtain(const std::string& model_id,
     if (slot != slots_.end() && slot->second.flight) {
       MDSA_TRY(CheckSameModel(model_id, slot->second.flight->config, *config));
       flight = slot->second.flight;
-      ++flight->waiting;
     } else {
-      flight = StartFlight(model_id, *config);
+      released.threads.splice(released.threads.end(), ended_);
+      MDSA_ASSIGN(flight, StartFlight(model_id, *config, options));
       starts = true;
     }
+    ++flight->waiting;
   }
-  if (starts) RunFlight(model_id, flight, options);
-  return Await(model_id, flight, options.stop);
+  // The options end with this call, whether it returns or throws.
+  struct Disconnect {
+    ProgressRelay* progress;
+    ~Disconnect() {
+      if (progress != nullptr) progress->Disconnect();
+    }
+  } const disconnect{starts ? &flight->progress : nullptr};
+  return Await(flight, options.stop);
 }
 
 Status ManagerState::CheckHandle(std::string_view model_id, std::uint64_t generation) const {
@@ -202,22 +250,36 @@ Result<std::optional<ManagerState::Obtained>> ManagerState::Revive(const std::st
   ModelRegistry::Entry entry;
   entry.config = slot.config;
   entry.model = released.model;
-  entry.memory_mb = source_.describe(*released.model).memory_mb;
+  entry.memory_mb = source_.describe(*released.model).memory_mb();
   MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(model_id, std::move(entry)));
   MDSA_TRY(records().Register(record, released.records));
   released.info = records().Get(model_id);
   return Obtained{released.model, slot.generation};
 }
 
-std::shared_ptr<ManagerState::Flight> ManagerState::StartFlight(const std::string& model_id,
-                                                                const ModelConfig& config) {
-  Slot& slot = slots_[model_id];
+Result<std::shared_ptr<ManagerState::Flight>> ManagerState::StartFlight(
+    const std::string& model_id, const ModelConfig& config, const LoadOptions& options) {
+  const auto known = slots_.find(model_id);
   // A reload continues the life of the slot; another config begins a new one, in which the handles
   // of the old one are void.
-  const bool reload = slot.generation != 0 && CheckSameModel(model_id, slot.config, config);
-  const std::uint64_t generation = reload ? slot.generation : ++last_generation_;
-  slot.flight = std::make_shared<Flight>(config, generation);
-  return slot.flight;
+  const bool reload = known != slots_.end() && known->second.generation != 0 &&
+                      CheckSameModel(model_id, known->second.config, config);
+  const std::uint64_t generation = reload ? known->second.generation : ++last_generation_;
+  auto flight = std::make_shared<Flight>(model_id, config, generation, options);
+  Slot& slot = known != slots_.end() ? known->second : slots_[model_id];
+  Threads thread(1);
+  flight->thread = thread.begin();
+  try {
+    thread.front() = std::jthread([self = shared_from_this(), flight] { self->RunFlight(flight); });
+  } catch (const std::system_error& error) {
+    if (slot.generation == 0) slots_.erase(model_id);
+    return Err(ErrorCode::kResourceExhausted, "no thread to load '{}' on: {}", model_id,
+               error.what());
+  }
+  // Before the load can end, for its end waits for the lock that is held here.
+  running_.splice(running_.end(), thread);
+  slot.flight = flight;
+  return flight;
 }
 
 void ManagerState::Abandon(Flight& flight, Error error) {
@@ -225,79 +287,91 @@ void ManagerState::Abandon(Flight& flight, Error error) {
   flight.done.NotifyAll();
 }
 
-void ManagerState::RunFlight(const std::string& model_id, const std::shared_ptr<Flight>& flight,
-                             LoadOptions options) {
-  Result<std::shared_ptr<Model>> loaded;
-  {
-    const std::stop_callback leave(std::exchange(options.stop, flight->stop.get_token()),
-                                   [&] { Leave(model_id, flight); });
-    loaded = LoadOrError(source_, flight->config, options);
-  }
-  FinishFlight(model_id, flight, std::move(loaded));
-}
-
-void ManagerState::FinishFlight(const std::string& model_id, const std::shared_ptr<Flight>& flight,
-                                Result<std::shared_ptr<Model>> loaded) {
-  Released released;
-  RegistryImpl::Removed record;
-  if (loaded) {
-    ModelRegistry::Entry entry;
-    entry.config = flight->config;
-    entry.model = *loaded;
-    entry.memory_mb = source_.describe(**loaded).memory_mb;
-    auto made = MakeRecord(model_id, std::move(entry));
-    if (made) record = *std::move(made);
-    if (!made) loaded = std::unexpected(std::move(made).error());
+void ManagerState::RunFlight(const std::shared_ptr<Flight>& flight) noexcept {
+  try {
+    LoadOptions options;
+    options.threads = flight->threads;
+    options.stop = flight->stop.get_token();
+    if (flight->progress.connected()) options.on_progress = std::ref(flight->progress);
+    FinishFlight(flight, LoadOrError(source_, flight->config, options));
+  } catch (...) {
+    FailFlight(flight, std::move(flight->out_of_memory));
   }
   const MutexLock lock(mutex_);
-  if (flight->result) return;  // abandoned: the model is freed when this returns
-  Slot& slot = slots_.find(model_id)->second;
-  slot.flight.reset();
+  ended_.splice(ended_.end(), running_, flight->thread);
+  thread_ended_.NotifyAll();
+}
+
+void ManagerState::FinishFlight(const std::shared_ptr<Flight>& flight,
+                                Result<std::shared_ptr<Model>> loaded) {
   if (loaded) {
-    if (auto registered = records().Register(record, released.records); !registered) {
-      loaded = std::unexpected(std::move(registered).error());
-    }
+    auto registered = RegisterLoaded(*flight, *loaded);
+    if (!registered) loaded = std::unexpected(std::move(registered).error());
   }
-  if (loaded) {
-    slot.generation = flight->generation;
-    slot.config = flight->config;
-    slot.model = *loaded;
-    flight->result = Obtained{*loaded, flight->generation};
-  } else {
-    if (slot.generation == 0) slots_.erase(model_id);
-    flight->result = std::unexpected(std::move(loaded).error());
-  }
+  if (!loaded) return FailFlight(flight, std::move(loaded).error());
+  // The evicted models are freed by now, and from here on only those who asked hold this one.
+  const MutexLock lock(mutex_);
+  if (flight->result) return;
+  flight->result = Obtained{*std::move(loaded), flight->generation};
+  DetachFlight(*flight);
   flight->done.NotifyAll();
 }
 
-Result<ManagerState::Obtained> ManagerState::Await(const std::string& model_id,
-                                                   const std::shared_ptr<Flight>& flight,
-                                                   std::stop_token stop) {
+Status ManagerState::RegisterLoaded(const Flight& flight, const std::shared_ptr<Model>& model) {
+  ModelRegistry::Entry entry;
+  entry.config = flight.config;
+  entry.model = model;
+  entry.memory_mb = source_.describe(*model).memory_mb();
+  MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(flight.model_id, std::move(entry)));
+  ModelConfig config = flight.config;
   Released released;
-  {
-    const MutexLock lock(mutex_);
-    if (flight->done.Wait(mutex_, std::move(stop), [&] { return flight->result.has_value(); })) {
-      // Nothing if it is evicted again already.
-      if (*flight->result) released.info = records().Get(model_id);
-      return *flight->result;
-    }
-  }
-  Leave(model_id, flight);
-  return Err(ErrorCode::kCancelled, "loading of '{}' was cancelled", model_id);
+  const MutexLock lock(mutex_);
+  if (flight.result) return {};  // abandoned
+  MDSA_TRY(records().Register(record, released.records));
+  Slot& slot = slots_.find(flight.model_id)->second;
+  slot.generation = flight.generation;
+  slot.config = std::move(config);
+  slot.model = model;
+  return {};
 }
 
-void ManagerState::Leave(const std::string& model_id, const std::shared_ptr<Flight>& flight) {
+void ManagerState::FailFlight(const std::shared_ptr<Flight>& flight, Error error) {
+  const MutexLock lock(mutex_);
+  if (flight->result) return;
+  Abandon(*flight, std::move(error));
+  DetachFlight(*flight);
+}
+
+void ManagerState::DetachFlight(const Flight& flight) {
+  const auto slot = slots_.find(flight.model_id);
+  slot->second.flight.reset();
+  if (slot->second.generation == 0) slots_.erase(slot);
+}
+
+Result<ManagerState::Obtained> ManagerState::Await(const std::shared_ptr<Flight>& flight,
+                                                   std::stop_token stop) {
+  Released released;
+  bool nobody_waits = false;
   {
     const MutexLock lock(mutex_);
-    if (--flight->waiting > 0 || flight->result) return;
-    Abandon(*flight,
-            Error(ErrorCode::kCancelled, fmt::format("loading of '{}' was cancelled", model_id)));
-    // A later caller starts afresh instead of joining a load that is being stopped.
-    const auto slot = slots_.find(model_id);
-    slot->second.flight.reset();
-    if (slot->second.generation == 0) slots_.erase(slot);
+    const bool ended =
+        flight->done.Wait(mutex_, std::move(stop), [&] { return flight->result.has_value(); });
+    const bool last = --flight->waiting == 0;
+    if (ended) {
+      // Nothing if it is evicted again already.
+      if (*flight->result) released.info = records().Get(flight->model_id);
+      // The flight must not keep the model: its thread may last longer than the callers.
+      return last ? *std::move(flight->result) : *flight->result;
+    }
+    if (last) {
+      Abandon(*flight, CancelledError(flight->model_id));
+      // A later caller starts afresh instead of joining a load that is being stopped.
+      DetachFlight(*flight);
+    }
+    nobody_waits = last;
   }
-  flight->stop.request_stop();
+  if (nobody_waits) flight->stop.request_stop();
+  return std::unexpected(CancelledError(flight->model_id));
 }
 
 }  // namespace mdsa

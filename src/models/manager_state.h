@@ -1,27 +1,33 @@
 // What ModelManager and its handles share: which ids are known, which are loading, and who waits.
 //
-// Every decision is taken under one lock that is held for microseconds; loading, freeing, stop
-// callbacks and waiting happen outside of it. Lock order: ManagerState, then RegistryImpl.
+// Every decision is taken under one lock that is held for microseconds; loading, freeing, callbacks
+// and waiting happen outside of it. Each load runs on a thread of its own, so that everybody who
+// wants the model, the one who asked first included, only waits and may stop waiting at any time.
+// Lock order: ManagerState, then RegistryImpl.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "base/mutex.h"
 #include "mdsa/model_manager.h"
+#include "models/progress_relay.h"
 #include "models/registry_impl.h"
 
 namespace mdsa {
 
 // What the manager wants to know about a model.
 struct ModelFacts {
-  double memory_mb = 0.0;
+  std::uint64_t memory_bytes = 0;
+  double memory_mb() const { return static_cast<double>(memory_bytes) / 1e6; }
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ModelDescription> description;
 };
@@ -37,6 +43,7 @@ struct ModelSource {
 class ManagerState : public std::enable_shared_from_this<ManagerState> {
  public:
   static Result<std::shared_ptr<ManagerState>> Create(std::int64_t max_models, ModelSource source);
+  ~ManagerState();
 
   // See ModelManager.
   Result<ModelHandle> GetOrLoad(const std::string& model_id, const ModelConfig& config,
@@ -45,14 +52,17 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void ClearAll() MDSA_EXCLUDES(mutex_);
   ModelRegistry& registry() { return *registry_; }
 
-  // For a handle made in `generation`: the model, loaded again if it was evicted.
-  Result<std::shared_ptr<Model>> Acquire(const std::string& model_id, std::uint64_t generation)
-      MDSA_EXCLUDES(mutex_);
+  // For a handle made in `generation`: the model, loaded again if it was evicted. `stop` ends the
+  // wait for that.
+  Result<std::shared_ptr<Model>> Acquire(const std::string& model_id, std::uint64_t generation,
+                                         std::stop_token stop = {}) MDSA_EXCLUDES(mutex_);
 
-  // Callers that share the load in flight of that id, the one that runs it included; 0 if none is.
+  // Callers that wait for the load in flight of that id; 0 if none is.
   int CallersWaitingFor(std::string_view model_id) const MDSA_EXCLUDES(mutex_);
 
-  // The manager is gone: nothing stays loaded, and handles get an error from now on.
+  // The manager is gone: nothing stays loaded, and handles get an error from now on. Cancels the
+  // loads in flight and returns when they have ended, so that no thread and no callback outlives
+  // it; a load that calls this itself (a freed object may) is not waited for.
   void Close() MDSA_EXCLUDES(mutex_);
 
  private:
@@ -61,18 +71,25 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
     std::uint64_t generation = 0;
   };
 
-  // One load and everybody who waits for it. All members but the constants are guarded by mutex_.
-  struct Flight {
-    Flight(const ModelConfig& its_config, std::uint64_t its_generation)
-        : config(its_config), generation(its_generation) {}
+  using Threads = std::list<std::jthread>;
 
+  // One load and everybody who waits for it. What changes is guarded by mutex_.
+  struct Flight {
+    Flight(const std::string& its_model_id, const ModelConfig& its_config,
+           std::uint64_t its_generation, const LoadOptions& options);
+
+    const std::string model_id;
     const ModelConfig config;
     const std::uint64_t generation;
-    std::stop_source stop;  // internally synchronized
-    int waiting = 1;        // callers that still want the result
+    const int threads;       // of the loader
+    ProgressRelay progress;  // to the caller that started it, as long as it waits
+    std::stop_source stop;   // internally synchronized
+    Error out_of_memory;     // made while there was memory
+    int waiting = 0;         // callers that still want the result
     // Set once: by the end of the load, or before that by an unload or by the last one leaving.
     std::optional<Result<Obtained>> result;
     CondVar done;
+    Threads::iterator thread;
   };
 
   // An id that is loading, loaded, or was evicted. Lives until an explicit unload.
@@ -89,6 +106,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
     RegistryImpl::Removed records;
     std::optional<ModelInfo> info;
     std::shared_ptr<Model> model;
+    Threads threads;  // that have ended; joined
   };
 
   ManagerState(std::unique_ptr<ModelRegistry> registry, ModelSource source)
@@ -112,27 +130,37 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
       MDSA_REQUIRES(mutex_);
   Result<std::optional<Obtained>> Revive(const std::string& model_id, const ModelConfig& config,
                                          Released& released) MDSA_REQUIRES(mutex_);
-  std::shared_ptr<Flight> StartFlight(const std::string& model_id, const ModelConfig& config)
+  // kResourceExhausted if there is no thread to be had.
+  Result<std::shared_ptr<Flight>> StartFlight(const std::string& model_id,
+                                              const ModelConfig& config, const LoadOptions& options)
       MDSA_REQUIRES(mutex_);
   // Ends a flight before its load has ended. The caller requests its stop outside the lock.
   void Abandon(Flight& flight, Error error) MDSA_REQUIRES(mutex_);
+  void DropAll(Error (*reason)(std::string_view model_id)) MDSA_EXCLUDES(mutex_);
 
-  void RunFlight(const std::string& model_id, const std::shared_ptr<Flight>& flight,
-                 LoadOptions options) MDSA_EXCLUDES(mutex_);
-  void FinishFlight(const std::string& model_id, const std::shared_ptr<Flight>& flight,
-                    Result<std::shared_ptr<Model>> loaded) MDSA_EXCLUDES(mutex_);
-  Result<Obtained> Await(const std::string& model_id, const std::shared_ptr<Flight>& flight,
-                         std::stop_token stop) MDSA_EXCLUDES(mutex_);
-  // One caller no longer wants the result; the last one ends the load.
-  void Leave(const std::string& model_id, const std::shared_ptr<Flight>& flight)
+  // On the flight's own thread; whatever happens, those who wait hear of it.
+  void RunFlight(const std::shared_ptr<Flight>& flight) noexcept MDSA_EXCLUDES(mutex_);
+  void FinishFlight(const std::shared_ptr<Flight>& flight, Result<std::shared_ptr<Model>> loaded)
       MDSA_EXCLUDES(mutex_);
-
+  // Frees what it evicts before it returns.
+  Status RegisterLoaded(const Flight& flight, const std::shared_ptr<Model>& model)
+      MDSA_EXCLUDES(mutex_);
+  void FailFlight(const std::shared_ptr<Flight>& flight, Error error) MDSA_EXCLUDES(mutex_);
+  // Nobody finds the flight any more; an id that was never loaded is forgotten.
+  void DetachFlight(const Flight& flight) MDSA_REQUIRES(mutex_);
+  // Waits for the result, or for `stop`: then this caller no longer wants it, and the last one of
+  // these ends the load.
+  Result<Obtained> Await(const std::shared_ptr<Flight>& flight, std::stop_token stop)
+      MDSA_EXCLUDES(mutex_);
   const std::unique_ptr<ModelRegistry> registry_;
   const ModelSource source_;
   mutable Mutex mutex_;
   bool closed_ MDSA_GUARDED_BY(mutex_) = false;
   std::uint64_t last_generation_ MDSA_GUARDED_BY(mutex_) = 0;
   Slots slots_ MDSA_GUARDED_BY(mutex_);
+  Threads running_ MDSA_GUARDED_BY(mutex_);
+  Threads ended_ MDSA_GUARDED_BY(mutex_);  // left to be joined
+  CondVar thread_ended_;
 };
 
 }  // namespace mdsa

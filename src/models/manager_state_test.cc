@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "models/manager_fixture.h"
+#include "support/manager_fixture.h"
 
 namespace mdsa {
 namespace {
@@ -42,6 +42,7 @@ TEST_F(ManagerStateTest, LoadsOnceAndCountsEveryUse) {
   EXPECT_EQ(source_.loads, 1);
   const auto info = manager_->registry().Peek("m");
   EXPECT_EQ(info->memory_mb, 2.5);  // measured, not estimated
+  EXPECT_EQ(first->memory_bytes(), 2'500'000u);
   EXPECT_EQ(info->config->model_name, "m");
 }
 
@@ -197,6 +198,8 @@ TEST_F(ManagerStateTest, AConfigThatWouldLoadDifferentlyIsAConflict) {
       {[](ModelConfig& c) { c.torch_dtype = "float16"; },
        "loaded with torch_dtype 'auto', not 'float16'"},
       {[](ModelConfig& c) { c.max_length = 4096; }, "loaded with max_length '2048', not '4096'"},
+      {[](ModelConfig& c) { c.cache_dir = "/elsewhere"; },
+       "loaded with cache_dir '', not '/elsewhere'"},
   };
   for (const auto& conflict : cases) {
     ModelConfig other = config;
@@ -213,6 +216,7 @@ TEST_F(ManagerStateTest, AConfigThatWouldLoadDifferentlyIsAConflict) {
   same.torch_dtype = "auto";
   same.tier = ModelTier::kTier2;
   same.temperature = 0.1;
+  same.batch_size = 8;
   EXPECT_TRUE(manager_->GetOrLoad("id", same, {}));
 }
 

@@ -1,7 +1,5 @@
 #include "models/memory_estimate.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <initializer_list>
 #include <limits>
@@ -11,6 +9,9 @@
 #include "base/error.h"
 #include "engine/cpu_ops.h"
 #include "engine/runner.h"
+#include "engine/tensor_check.h"
+#include "engine/weight_convert.h"
+#include "engine/weight_layout.h"
 #include "models/parameter_count.h"
 
 namespace mdsa {
@@ -44,38 +45,24 @@ struct WeightBytes {
 };
 
 Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& config) {
-  const ArchitectureConfig& architecture = checkpoint.config();
-  const TensorSource& source = *checkpoint.tensors();
-  // Every layer has tensors of its own, so a list of more layers than tensors is never built.
-  if (ToCount(architecture.num_layers) > source.tensors().size()) {
-    return Err(ErrorCode::kInvalidFormat,
-               "the configuration names {} layers, but there are only {} tensors",
-               architecture.num_layers, source.tensors().size());
-  }
   const engine::WeightOptions options = WeightOptionsOf(config);
   WeightBytes bytes;
-  for (const engine::TensorSpec& spec : engine::TensorSpecs(architecture)) {
-    const TensorInfo* tensor = engine::FindTensor(source, architecture.family, spec.name);
-    if (tensor == nullptr && !spec.required) continue;
-    if (tensor == nullptr) {
-      return Err(ErrorCode::kInvalidFormat, "tensor '{}' is missing from the checkpoint",
-                 spec.name);
-    }
-    if (tensor->shape != spec.shape) {
-      return Err(ErrorCode::kInvalidFormat,
-                 "tensor '{}' has shape [{}] where the configuration asks for [{}]", tensor->name,
-                 fmt::join(tensor->shape, ", "), fmt::join(spec.shape, ", "));
-    }
-    bytes.stored = Sum({bytes.stored, engine::StoredBytes(spec, tensor->dtype, options)});
-    bytes.largest_source = std::max<Count>(bytes.largest_source, tensor->bytes.size());
-  }
+  const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
+    bytes.stored = Sum({bytes.stored, engine::StoredBytes(spec, tensor.dtype, options)});
+    bytes.largest_source = std::max<Count>(bytes.largest_source, tensor.bytes.size());
+    return {};
+  };
+  MDSA_TRY(engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add));
   return bytes;
 }
 
 // The workspace of one forward pass on this many threads, and what comes beside it: one row of
 // logits, or, where no cache is kept, the keys and values of one layer.
 Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_size, int threads) {
-  const Count rows = std::min(Product({tokens, batch_size}), ToCount(engine::kMaxPassRows));
+  // A decoder can leave off anywhere; an encoder sees a sequence as a whole.
+  const Count pass_rows = ToCount(engine::kMaxPassRows);
+  const Count most = config.family == ModelFamily::kBert ? std::max(tokens, pass_rows) : pass_rows;
+  const Count rows = std::min(Product({tokens, batch_size}), most);
   const Count queries = Product({ToCount(config.num_heads), ToCount(config.head_dim)});
   const Count keys = Product({ToCount(config.num_kv_heads), ToCount(config.head_dim)});
   const Count gates = config.family == ModelFamily::kLlama ? 2 : 1;
@@ -134,6 +121,25 @@ Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
   estimate.peak_load_bytes =
       Sum({weights->stored, Product({ToCount(threads), weights->largest_source})});
   return estimate;
+}
+
+Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                                int threads) {
+  const engine::WeightOptions options = WeightOptionsOf(config);
+  Count allocated = 0;
+  Count scratch = 0;
+  const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
+    const engine::WeightLayout layout = engine::LayoutOf(spec, tensor.dtype, options);
+    if (engine::StaysMapped(spec, tensor, layout)) return {};
+    allocated = Sum({allocated, layout.allocated_bytes()});
+    scratch = std::max<Count>(scratch, engine::ConvertScratchBytes(layout));
+    return {};
+  };
+  auto visited = engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add);
+  if (!visited) {
+    return std::unexpected(std::move(visited).error().AddContext(checkpoint.path().string()));
+  }
+  return Sum({allocated, Product({ToCount(threads), scratch})});
 }
 
 MemoryEstimate EstimateFromName(const ModelConfig& config) {

@@ -14,10 +14,15 @@ namespace mdsa {
 // How the weights of a model of this config are stored.
 engine::WeightOptions WeightOptionsOf(const ModelConfig& config);
 
-// From the headers of an opened checkpoint. kInvalidFormat names a tensor that is missing or whose
-// shape is not the configuration's. `threads` load at the same time, each with one source tensor.
+// From the headers of an opened checkpoint. Errors as of engine::VisitTensors. `threads` load at
+// the same time, each with one source tensor.
 Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
                                               const ModelConfig& config, int threads);
+
+// What a load of the model takes from the system at most. Weights that stay mapped do not count:
+// they are page cache, which the system drops when it needs memory. Errors as above.
+Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                                int threads);
 
 // From the parameter count that the name suggests; marked approximate. Weights only: without a
 // checkpoint's configuration nothing is known about keys, values and activations. Bytes per

@@ -10,17 +10,17 @@
 namespace mdsa {
 namespace {
 
-std::unexpected<Error> WrongType(const OrderedJson& value, std::string_view expected) {
+std::unexpected<Error> WrongType(const Json& value, std::string_view expected) {
   return Err(ErrorCode::kInvalidArgument, "must be {}, not {}", expected, value.type_name());
 }
 
-Status Read(const OrderedJson& value, std::string& field) {
+Status Read(const Json& value, std::string& field) {
   if (!value.is_string()) return WrongType(value, "a string");
   field = value.get<std::string>();
   return {};
 }
 
-Status Read(const OrderedJson& value, std::optional<std::string>& field) {
+Status Read(const Json& value, std::optional<std::string>& field) {
   field.reset();
   if (value.is_null()) return {};
   if (!value.is_string()) return WrongType(value, "a string or null");
@@ -28,13 +28,13 @@ Status Read(const OrderedJson& value, std::optional<std::string>& field) {
   return {};
 }
 
-Status Read(const OrderedJson& value, bool& field) {
+Status Read(const Json& value, bool& field) {
   if (!value.is_boolean()) return WrongType(value, "true or false");
   field = value.get<bool>();
   return {};
 }
 
-Status Read(const OrderedJson& value, std::int64_t& field) {
+Status Read(const Json& value, std::int64_t& field) {
   if (!value.is_number_integer()) {
     return WrongType(value, "an integer");
   }
@@ -46,41 +46,42 @@ Status Read(const OrderedJson& value, std::int64_t& field) {
   return {};
 }
 
-Status Read(const OrderedJson& value, double& field) {
+Status Read(const Json& value, double& field) {
   if (!value.is_number()) return WrongType(value, "a number");
   field = value.get<double>();
   return {};
 }
 
-Status Read(const OrderedJson& value, ModelTier& field) {
+Status Read(const Json& value, ModelTier& field) {
   if (!value.is_string()) return WrongType(value, "a string");
   MDSA_ASSIGN(field, ParseModelTier(value.get_ref<const std::string&>()));
   return {};
 }
 
-Status Read(const OrderedJson& value, QuantizationType& field) {
+Status Read(const Json& value, QuantizationType& field) {
   if (!value.is_string()) return WrongType(value, "a string");
   MDSA_ASSIGN(field, ParseQuantizationType(value.get_ref<const std::string&>()));
   return {};
 }
 
-Status Read(const OrderedJson& value, std::map<std::string, std::string>& field) {
+Status Read(const Json& value, std::map<std::string, std::string>& field) {
   if (!value.is_object()) return WrongType(value, "an object");
   field.clear();
   for (const auto& [name, member] : value.items()) field[name] = member.dump();
   return {};
 }
 
+using OrderedJson = nlohmann::ordered_json;  // fields in the order of the struct
+
 struct Field {
   std::string_view name;
-  Status (*read)(const OrderedJson& value, ModelConfig& config);
+  Status (*read)(const Json& value, ModelConfig& config);
 };
 
 template <auto kMember>
 constexpr Field FieldOf(std::string_view name) {
-  return {name, [](const OrderedJson& value, ModelConfig& config) {
-            return Read(value, config.*kMember);
-          }};
+  return {name,
+          [](const Json& value, ModelConfig& config) { return Read(value, config.*kMember); }};
 }
 
 constexpr std::array kFields = {
@@ -121,17 +122,19 @@ std::string ModelConfig::ToJson() const {
   json["compile_model"] = compile_model;
   json["optimization_level"] = optimization_level;
   json["cache_dir"] = OrNull(cache_dir);
-  json["kwargs"] = OrderedJson::object();
+  Json values = Json::object();
   for (const auto& [name, text] : kwargs) {
     // A config that was never validated may hold anything: what is no JSON is shown as a string.
-    json["kwargs"][name] = ParseJsonText(text).value_or(OrderedJson(text));
+    values[name] = ParseJsonText(text).value_or(Json(text));
   }
+  json["kwargs"] = std::move(values);
   // A file name need not be UTF-8, but JSON must be.
   return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 Result<ModelConfig> ModelConfig::FromJson(std::string_view text) {
-  MDSA_ASSIGN(const OrderedJson json, ParseJsonText(text));
+  // A value of kwargs lies two levels down.
+  MDSA_ASSIGN(const Json json, ParseJsonText(text, kMaxJsonDepth + 2));
   if (!json.is_object()) return WrongType(json, "a JSON object");
   ModelConfig config;
   for (const auto& [key, value] : json.items()) {

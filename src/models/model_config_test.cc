@@ -173,7 +173,25 @@ TEST(ModelConfigTest, HostileNestingIsAnError) {
   const std::string deep = R"({"model_name": "m", "kwargs": {"x": )" + std::string(1 << 20, '[');
   const auto config = ModelConfig::FromJson(deep);
   ASSERT_FALSE(config);
-  EXPECT_THAT(config.error().ToString(), HasSubstr("nested deeper than 64 levels"));
+  EXPECT_THAT(config.error().ToString(), HasSubstr("nested deeper than"));
+}
+
+TEST(ModelConfigTest, TheDeepestValidKwargsComeBack) {
+  ModelConfig config;
+  config.model_name = "m";
+  config.kwargs["x"] = std::string(64, '[') + std::string(64, ']');
+  ASSERT_TRUE(config.Validate());
+  const auto again = ModelConfig::FromJson(config.ToJson());
+  ASSERT_TRUE(again) << again.error().ToString();
+  EXPECT_EQ(*again, config);
+}
+
+TEST(ModelConfigTest, AMillionKwargsAreReadInNoTime) {
+  std::string json = R"({"model_name":"m","kwargs":{"x":0)";
+  for (int i = 0; i < 1'000'000; ++i) json += ",\"" + std::to_string(i) + "\":0";
+  const auto config = ModelConfig::FromJson(json + "}}");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->kwargs.size(), 1'000'001u);
 }
 
 TEST(ModelConfigTest, ToJsonOfAnInvalidConfigIsStillJson) {

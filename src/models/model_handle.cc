@@ -5,12 +5,12 @@
 
 namespace mdsa {
 
-Result<std::shared_ptr<const Model>> ModelHandle::Acquire() const {
+Result<std::shared_ptr<const Model>> ModelHandle::Acquire(std::stop_token stop) const {
   const std::shared_ptr<ManagerState> manager = manager_.lock();
   if (manager == nullptr) {
     return Err(ErrorCode::kFailedPrecondition, "the manager of model '{}' is gone", model_id_);
   }
-  return manager->Acquire(model_id_, generation_);
+  return manager->Acquire(model_id_, generation_, std::move(stop));
 }
 
 Result<ForwardOutput> ModelHandle::Forward(const ForwardInput& input) const {
@@ -32,7 +32,7 @@ Result<GenerationResult> ModelHandle::Generate(std::span<const TokenId> prompt,
                                                const GenerationOptions& options,
                                                const TextSink& on_text, const TokenSink& on_token,
                                                std::stop_token stop) const {
-  MDSA_ASSIGN(const auto model, Acquire());
+  MDSA_ASSIGN(const auto model, Acquire(stop));
   return model->Generate(prompt, options, on_text, on_token, std::move(stop));
 }
 
@@ -47,14 +47,14 @@ Result<GenerationResult> ModelHandle::GenerateText(std::string_view prompt,
                                                    const GenerationOptions& options,
                                                    const TextSink& on_text, bool add_special_tokens,
                                                    std::stop_token stop) const {
-  MDSA_ASSIGN(const auto model, Acquire());
+  MDSA_ASSIGN(const auto model, Acquire(stop));
   return model->GenerateText(prompt, options, on_text, add_special_tokens, std::move(stop));
 }
 
 Result<GenerationResult> ModelHandle::Chat(std::span<const ChatMessage> messages,
                                            const GenerationOptions& options,
                                            const TextSink& on_text, std::stop_token stop) const {
-  MDSA_ASSIGN(const auto model, Acquire());
+  MDSA_ASSIGN(const auto model, Acquire(stop));
   return model->Chat(messages, options, on_text, std::move(stop));
 }
 

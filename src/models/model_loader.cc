@@ -5,13 +5,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/callback.h"
 #include "base/error.h"
 #include "engine/load.h"
+#include "hardware/host.h"
 #include "kernels/dispatch.h"
 #include "mdsa/hardware.h"
 #include "models/cache_dir.h"
 #include "models/checkpoint.h"
 #include "models/compute_pool.h"
+#include "models/load_model.h"
 #include "models/memory_estimate.h"
 #include "models/model_path.h"
 
@@ -24,14 +27,6 @@ constexpr int kMaxLoadThreads = 1024;
 
 std::unexpected<Error> ForModel(const ModelConfig& config, Error error) {
   return std::unexpected(std::move(error).AddContext(fmt::format("model '{}'", config.model_name)));
-}
-
-std::vector<fs::path> CacheDirs(const ModelConfig& config, const fs::path& cache_dir) {
-  std::vector<fs::path> dirs;
-  if (config.cache_dir) dirs.push_back(ExpandHome(*config.cache_dir));
-  dirs.push_back(cache_dir);
-  std::ranges::move(HubCacheDirs(), std::back_inserter(dirs));
-  return dirs;
 }
 
 // Asking the driver for devices takes longer than opening a checkpoint, so only who wants one
@@ -66,11 +61,31 @@ Status Check(const ModelConfig& config, const LoadOptions& options) {
   return CheckDevice(config.device);
 }
 
+// A swapping or killed process would take all other models with it.
+Status CheckMemory(const Checkpoint& checkpoint, const ModelConfig& config, int threads,
+                   MemoryProbe available) {
+  MDSA_ASSIGN(const std::uint64_t needed, LoadBytes(checkpoint, config, threads));
+  const std::optional<std::uint64_t> free = available();
+  if (!free || needed <= *free) return {};
+  return Err(
+      ErrorCode::kResourceExhausted,
+      "Insufficient memory: the model needs about {:.0f} MB, {:.0f} MB are available; unload "
+      "other models or choose a smaller quantization (int4 is the smallest)",
+      static_cast<double>(needed) / 1e6, static_cast<double>(*free) / 1e6);
+}
+
+int LoadThreads(const LoadOptions& options, const ThreadPool& compute) {
+  return options.threads > 0 ? options.threads : compute.threads();
+}
+
 Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const ModelConfig& config,
                                          const LoadOptions& options,
                                          std::shared_ptr<ThreadPool> compute) {
   const std::uint64_t total = checkpoint.source_bytes();
-  if (options.on_progress) options.on_progress({"read", 0, total});
+  if (options.on_progress) {
+    MDSA_TRY(
+        CallApplication("progress callback", [&] { options.on_progress({"read", 0, total}); }));
+  }
   engine::BuildInput input;
   MDSA_ASSIGN(input.tokenizer, TokenizerOf(checkpoint));
   input.tensors = checkpoint.tensors();
@@ -79,7 +94,7 @@ Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const Mod
   input.weights = WeightOptionsOf(config);
   input.max_length = config.max_length;
   input.batch_size = config.batch_size;
-  input.load_threads = options.threads > 0 ? options.threads : compute->threads();
+  input.load_threads = LoadThreads(options, *compute);
   input.compute = std::move(compute);
   input.stop = options.stop;
   if (options.on_progress) {
@@ -94,22 +109,23 @@ Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const Mod
   return model;
 }
 
-Result<std::shared_ptr<Model>> LoadModel(const ModelConfig& config, const LoadOptions& options,
-                                         const fs::path& cache_dir) {
+Result<std::shared_ptr<Model>> Load(const ModelConfig& config, const LoadOptions& options,
+                                    const fs::path& cache_dir, MemoryProbe available) {
   MDSA_TRY(Check(config, options));
   MDSA_ASSIGN(auto compute, SharedComputePool());
   MDSA_ASSIGN(const fs::path path,
-              ResolveModelPath(config.model_name, CacheDirs(config, cache_dir)));
+              ResolveModelPath(config.model_name, CacheSearchPath(config.cache_dir, cache_dir)));
   if (options.stop.stop_requested()) {
     return Err(ErrorCode::kCancelled, "the load was cancelled");
   }
   MDSA_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(path));
+  MDSA_TRY(CheckMemory(checkpoint, config, LoadThreads(options, *compute), available));
   return BuildFrom(checkpoint, config, options, std::move(compute));
 }
 
 Result<MemoryEstimate> Estimate(const ModelConfig& config, const fs::path& cache_dir) {
   MDSA_TRY(config.Validate());
-  auto path = ResolveModelPath(config.model_name, CacheDirs(config, cache_dir));
+  auto path = ResolveModelPath(config.model_name, CacheSearchPath(config.cache_dir, cache_dir));
   if (!path) {
     // A mistyped path would get a guess that has nothing to do with the file that was meant.
     const bool may_guess =
@@ -124,14 +140,25 @@ Result<MemoryEstimate> Estimate(const ModelConfig& config, const fs::path& cache
 
 }  // namespace
 
+std::optional<std::uint64_t> AvailableMemory() {
+  const HardwareInfo host = DescribeHost("/", 1);
+  if (host.total_memory_bytes == 0) return std::nullopt;
+  return host.available_memory_bytes;
+}
+
+Result<std::shared_ptr<Model>> LoadModel(const ModelConfig& config, const LoadOptions& options,
+                                         const fs::path& cache_dir, MemoryProbe available) {
+  auto model = Load(config, options, cache_dir, available);
+  if (!model) return ForModel(config, std::move(model).error());
+  return model;
+}
+
 ModelLoader::ModelLoader(std::optional<fs::path> cache_dir)
     : cache_dir_(cache_dir ? ExpandHome(cache_dir->native()) : DefaultCacheDir()) {}
 
 Result<std::shared_ptr<Model>> ModelLoader::Load(const ModelConfig& config,
                                                  const LoadOptions& options) const {
-  auto model = LoadModel(config, options, cache_dir_);
-  if (!model) return ForModel(config, std::move(model).error());
-  return model;
+  return LoadModel(config, options, cache_dir_, [] { return AvailableMemory(); });
 }
 
 Result<MemoryEstimate> ModelLoader::EstimateMemory(const ModelConfig& config) const {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "models/cache_dir.h"
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {
@@ -195,12 +195,31 @@ TEST_F(ModelLoaderTest, TheEstimateIsWhatALoadMeasures) {
   }
 }
 
+TEST_F(ModelLoaderTest, AnEncoderNeedsRoomForItsLongestTextInOnePass) {
+  const std::string config =
+      R"({"model_type":"bert","architectures":["BertModel"],"hidden_size":8,"intermediate_size":16,)"
+      R"("num_hidden_layers":1,"num_attention_heads":2,"vocab_size":12,)"
+      R"("max_position_embeddings":2048,"type_vocab_size":2})";
+  folder_.Write("config.json", config);
+  folder_.Write("model.safetensors", test::TinyWeights(ParseHfConfig(config).value()));
+  const auto scratch = [&](std::int64_t tokens, std::int64_t batch) {
+    ModelConfig model = Config();
+    model.max_length = tokens;
+    model.batch_size = batch;
+    return loader_.EstimateMemory(model).value().scratch_bytes;
+  };
+  EXPECT_EQ(scratch(2048, 1), 4 * scratch(512, 1));
+  EXPECT_GT(scratch(2048, 1), 2048u * 4 * (2 * 8 + 2 * 8 + 2 * 8 + 16));
+  EXPECT_EQ(scratch(2048, 7), scratch(2048, 1));
+  EXPECT_EQ(scratch(512, 7), scratch(512, 1));
+}
+
 TEST_F(ModelLoaderTest, EstimatesOfBrokenCheckpointsAreErrors) {
   ModelConfig config = Config();
   folder_.Write("config.json", test::kTinyLlamaConfig);
   folder_.Write("model.safetensors", test::Safetensors("{}", 0));
   ExpectError(loader_.EstimateMemory(config), ErrorCode::kInvalidFormat,
-              {"2 layers", "only 0 tensors"});
+              {"model '", "tensor 'embed_tokens.weight' [12, 8] is missing"});
   folder_.Write(
       "model.safetensors",
       test::Safetensors(

@@ -9,7 +9,7 @@ namespace mdsa {
 namespace {
 
 ModelFacts Describe(const Model& model) {
-  return {static_cast<double>(model.memory_bytes()) / 1e6, model.tokenizer(),
+  return {model.memory_bytes(), model.tokenizer(),
           std::make_shared<const ModelDescription>(model.description())};
 }
 

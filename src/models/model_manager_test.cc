@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {
@@ -85,10 +86,41 @@ TEST_F(ModelManagerTest, AFailedLoadRegistersNothingAndHarmsNobody) {
   EXPECT_THAT(manager->ListModels(), ElementsAre("good"));
 }
 
+TEST_F(ModelManagerTest, DamagedCheckpointsHarmNobody) {
+  const auto manager = ModelManager::Create(1).value();
+  const auto good = manager->GetOrLoad("good", Config());
+  ASSERT_TRUE(good);
+  const test::TemporaryFolder damaged;
+  ModelConfig config = Config();
+  config.model_name = damaged.path().string();
+  const auto code = [&] {
+    const auto handle = manager->GetOrLoad("damaged", config);
+    EXPECT_FALSE(handle);
+    return handle ? ErrorCode::kInternal : handle.error().code();
+  };
+  test::WriteTinyLlama(damaged);
+  const auto weights = damaged.path() / "model.safetensors";
+  damaged.Write("tokenizer.json", R"({"model": 7})");
+  EXPECT_EQ(code(), ErrorCode::kInvalidFormat);
+  std::filesystem::remove(damaged.path() / "tokenizer.json");
+  std::filesystem::resize_file(weights, std::filesystem::file_size(weights) - 4);
+  EXPECT_EQ(code(), ErrorCode::kInvalidFormat);
+  std::filesystem::remove(weights);
+  damaged.Write("model.safetensors.index.json",
+                R"({"weight_map":{"norm.weight":"model-00001-of-00001.safetensors"}})");
+  EXPECT_EQ(code(), ErrorCode::kNotFound);
+
+  EXPECT_THAT(manager->ListModels(), ElementsAre("good"));
+  GenerationOptions options;
+  options.max_new_tokens = 1;
+  EXPECT_TRUE(good->Generate(std::vector<TokenId>{1}, options));
+}
+
 TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
   auto manager = ModelManager::Create(1).value();
   const auto handle = manager->GetOrLoad("m", Config());
   ASSERT_TRUE(handle);
+  EXPECT_EQ(handle->memory_bytes(), (*handle->Acquire())->memory_bytes());
   const std::vector<TokenId> ids = {1, 2, 3};
   ForwardInput input;
   input.batch = 1;
@@ -103,7 +135,7 @@ TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
   EXPECT_FALSE(handle->Classify(texts));
   EXPECT_FALSE(handle->GenerateText("a", {}));
   EXPECT_FALSE(handle->Chat({}, {}));
-  EXPECT_EQ(manager->GetInfo("m")->use_count, 6);  // the load and five calls
+  EXPECT_EQ(manager->GetInfo("m")->use_count, 7);  // the load and six calls
 
   manager.reset();
   EXPECT_EQ(handle->Forward(input).error().code(), ErrorCode::kFailedPrecondition);

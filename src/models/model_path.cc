@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <optional>
-#include <string>
 #include <system_error>
 
 #include "base/error.h"
 #include "formats/printable.h"
 #include "io/mapped_file.h"
+#include "models/cache_dir.h"
 
 namespace mdsa {
 namespace {
@@ -80,6 +79,21 @@ std::vector<fs::path> HubCacheDirs() {
   if (auto cache = Variable("XDG_CACHE_HOME")) return {*cache / "huggingface" / "hub"};
   if (auto home = Variable("HOME")) return {*home / ".cache" / "huggingface" / "hub"};
   return {};
+}
+
+std::vector<fs::path> CacheSearchPath(const std::optional<std::string>& first,
+                                      const fs::path& loader_dir) {
+  std::vector<fs::path> dirs;
+  const auto add = [&](const fs::path& dir) {
+    const bool known = std::ranges::any_of(dirs, [&](const fs::path& other) {
+      return other.lexically_normal() / "" == dir.lexically_normal() / "";
+    });
+    if (!known) dirs.push_back(dir);
+  };
+  if (first) add(ExpandHome(*first));
+  add(loader_dir);
+  std::ranges::for_each(HubCacheDirs(), add);
+  return dirs;
 }
 
 Result<fs::path> ResolveModelPath(std::string_view model, std::span<const fs::path> cache_dirs) {

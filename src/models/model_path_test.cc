@@ -1,5 +1,6 @@
 #include "models/model_path.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -108,6 +109,15 @@ TEST(HubCacheDirsTest, FollowsTheVariablesOfTheHubClient) {
   EXPECT_EQ(HubCacheDirs(), Paths{"/hf/hub"});
   environment.Set("HF_HUB_CACHE", "/hub");
   EXPECT_EQ(HubCacheDirs(), Paths{"/hub"});
+}
+
+TEST(CacheSearchPathTest, NamesEachFolderOnceInOrder) {
+  setenv("HF_HUB_CACHE", "/hub/", 1);
+  using ::testing::ElementsAre;
+  EXPECT_THAT(CacheSearchPath("/mine", "/models"), ElementsAre("/mine", "/models", "/hub/"));
+  EXPECT_THAT(CacheSearchPath("/models/", "/models"), ElementsAre("/models/", "/hub/"));
+  EXPECT_THAT(CacheSearchPath(std::nullopt, "/hub"), ElementsAre("/hub"));
+  unsetenv("HF_HUB_CACHE");
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <array>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,31 +15,14 @@
 #include "models/checkpoint_quantizer.h"
 #include "models/json_text.h"
 #include "models/model_path.h"
+#include "models/quantized_folder.h"
 
 namespace mdsa {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxFileBytes = 200'000'000;
-
-// What belongs to a checkpoint beside config.json and the weights.
-constexpr std::array kCopiedFiles = {"generation_config.json",
-                                     "tokenizer.json",
-                                     "tokenizer_config.json",
-                                     "special_tokens_map.json",
-                                     "added_tokens.json",
-                                     "vocab.txt",
-                                     "vocab.json",
-                                     "merges.txt",
-                                     "tokenizer.model",
-                                     "spiece.model",
-                                     "chat_template.jinja",
-                                     "chat_template.json",
-                                     "modules.json",
-                                     "sentence_bert_config.json",
-                                     "config_sentence_transformers.json",
-                                     "LICENSE"};
+constexpr std::size_t kMaxConfigBytes = 16'000'000;
 
 Status WriteFile(const fs::path& path, std::string_view text) {
   MDSA_ASSIGN(OutputFile file, OutputFile::Create(path, text.size()));
@@ -49,29 +30,10 @@ Status WriteFile(const fs::path& path, std::string_view text) {
   return file.Close();
 }
 
-// Copies `name` if the source has it.
-Status CopyFile(const fs::path& source, const fs::path& out, const fs::path& name) {
-  auto text = ReadFile(source / name, kMaxFileBytes);
-  if (!text && text.error().code() == ErrorCode::kNotFound) return {};
-  if (!text) return std::unexpected(std::move(text).error());
-  std::error_code error;
-  fs::create_directories((out / name).parent_path(), error);
-  if (error) return Err(ErrorCode::kIo, "{}: {}", (out / name).string(), error.message());
-  return WriteFile(out / name, *text);
-}
-
-Status CopyFiles(const fs::path& source, const fs::path& out) {
-  for (const char* name : kCopiedFiles) MDSA_TRY(CopyFile(source, out, name));
-  auto modules = ReadFile(source / "modules.json", kMaxFileBytes);
-  if (!modules) return {};
-  MDSA_ASSIGN(const std::string pooling, PoolingModulePath(*modules));
-  return CopyFile(source, out, fs::path(pooling) / "config.json");
-}
-
 // A checkpoint whose config.json is an object without quantization_config.
-Result<OrderedJson> PlainConfig(const fs::path& folder) {
+Result<Json> PlainConfig(const fs::path& folder) {
   const fs::path file = folder / "config.json";
-  MDSA_ASSIGN(const std::string text, ReadFile(file, kMaxFileBytes));
+  MDSA_ASSIGN(const std::string text, ReadFile(file, kMaxConfigBytes));
   auto config = ParseJsonText(text);
   if (!config) return std::unexpected(std::move(config).error().AddContext(file.string()));
   if (config->contains("quantization_config")) {
@@ -80,7 +42,7 @@ Result<OrderedJson> PlainConfig(const fs::path& folder) {
   return config;
 }
 
-std::string QuantizedConfig(OrderedJson config, const QuantizeOptions& options, DType dtype) {
+std::string QuantizedConfig(Json config, const QuantizeOptions& options, DType dtype) {
   if (!config.contains("dtype") && !config.contains("torch_dtype")) {
     config["dtype"] = TorchName(dtype);
   }
@@ -89,9 +51,9 @@ std::string QuantizedConfig(OrderedJson config, const QuantizeOptions& options, 
 }
 
 Result<Checkpoint> OpenSource(const std::string& model_name, const QuantizeOptions& options) {
-  std::vector<fs::path> folders = {ModelLoader(options.cache_dir).cache_dir()};
-  for (fs::path& folder : HubCacheDirs()) folders.push_back(std::move(folder));
-  MDSA_ASSIGN(const fs::path path, ResolveModelPath(model_name, folders));
+  const ModelLoader loader(options.cache_dir);
+  MDSA_ASSIGN(const fs::path path,
+              ResolveModelPath(model_name, CacheSearchPath(std::nullopt, loader.cache_dir())));
   MDSA_ASSIGN(Checkpoint checkpoint, Checkpoint::Open(path));
   if (checkpoint.format() == "gguf") {
     return Err(ErrorCode::kUnsupported,
@@ -102,31 +64,24 @@ Result<Checkpoint> OpenSource(const std::string& model_name, const QuantizeOptio
   return checkpoint;
 }
 
-// --force on the wrong folder must not cost anybody's files.
-Status CheckReplaceable(const fs::path& out, const fs::path& source) {
-  std::error_code ignored;
-  if (fs::equivalent(out, source, ignored)) {
-    return Err(ErrorCode::kInvalidArgument, "'{}' is the model itself", out.string());
-  }
-  if (!fs::exists(out, ignored)) return {};
-  const bool checkpoint = fs::is_regular_file(out / "config.json", ignored);
-  if (fs::is_directory(out, ignored) && (checkpoint || fs::is_empty(out, ignored))) return {};
-  return Err(ErrorCode::kFailedPrecondition,
-             "'{}' is no checkpoint folder and will not be replaced", out.string());
-}
-
-Result<QuantizeReport> WriteCheckpoint(const Checkpoint& checkpoint, OrderedJson config,
+Result<QuantizeReport> WriteCheckpoint(const Checkpoint& checkpoint, Json config,
                                        const fs::path& folder, const QuantizeOptions& options) {
   CheckpointQuantizer quantizer(checkpoint, options);
-  MDSA_ASSIGN(const SafetensorsLayout layout, quantizer.Plan());
+  auto planned = quantizer.Plan();
+  if (!planned) {
+    return std::unexpected(std::move(planned).error().AddContext(checkpoint.path().string()));
+  }
+  const SafetensorsLayout& layout = *planned;
   MDSA_ASSIGN(OutputFile file,
               OutputFile::Create(folder / "model.safetensors", layout.file_bytes()));
   MDSA_TRY(file.WriteAt(0, std::as_bytes(std::span(layout.head()))));
-  MDSA_TRY(quantizer.Write(layout, file));
+  if (auto written = quantizer.Write(layout, file); !written) {
+    return std::unexpected(std::move(written).error().AddContext(checkpoint.path().string()));
+  }
   MDSA_TRY(file.Close());
   MDSA_TRY(WriteFile(folder / "config.json",
                      QuantizedConfig(std::move(config), options, quantizer.dtype())));
-  MDSA_TRY(CopyFiles(checkpoint.path(), folder));
+  MDSA_TRY(CopySideFiles(checkpoint.path(), folder));
   return quantizer.report();
 }
 
@@ -142,12 +97,14 @@ Result<QuantizeReport> QuantizeCheckpoint(const std::string& model_name, const f
   }
   MDSA_TRY(kernels::CheckEnvironmentTarget());
   MDSA_ASSIGN(const Checkpoint checkpoint, OpenSource(model_name, options));
-  MDSA_ASSIGN(OrderedJson config, PlainConfig(checkpoint.path()));
+  MDSA_ASSIGN(Json config, PlainConfig(checkpoint.path()));
   if (options.overwrite) MDSA_TRY(CheckReplaceable(out, checkpoint.path()));
   MDSA_ASSIGN(StagedFolder folder, StagedFolder::Create(out, options.overwrite));
   MDSA_ASSIGN(const QuantizeReport report,
               WriteCheckpoint(checkpoint, std::move(config), folder.path(), options));
   if (options.stop.stop_requested()) return Err(ErrorCode::kCancelled, "cancelled");
+  // Again, for the work may have taken long enough for somebody to put a file there.
+  if (options.overwrite) MDSA_TRY(CheckReplaceable(out, checkpoint.path()));
   MDSA_TRY(folder.Publish());
   return report;
 }

@@ -7,18 +7,20 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <stdexcept>
 #include <string>
 
 #include "formats/safetensors_source.h"
 #include "formats/test_support.h"
 #include "io/mapped_file.h"
 #include "mdsa/quantize.h"
-#include "models/tiny_llama.h"
+#include "support/tiny_llama.h"
 
 namespace mdsa {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 class QuantizeCheckpointTest : public testing::Test {
@@ -127,6 +129,116 @@ TEST_F(QuantizeCheckpointTest, WrongKernelTargetInTheEnvironmentIsReported) {
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().code(), ErrorCode::kInvalidArgument);
   EXPECT_THAT(report.error().ToString(), HasSubstr("MDSA_CPU_TARGET"));
+}
+
+TEST_F(QuantizeCheckpointTest, OverwritesNoFolderWithOtherFilesThanItsOwn) {
+  ASSERT_TRUE(Quantize());
+  for (const std::string name : {"notes.txt", "sub/notes.txt", "sub/config.json"}) {
+    folder_.Write("out/" + name, "years of work");
+    const auto report = Quantize({.overwrite = true});
+    ASSERT_FALSE(report) << name;
+    EXPECT_EQ(report.error().code(), ErrorCode::kFailedPrecondition);
+    EXPECT_THAT(report.error().ToString(), HasSubstr(name.substr(0, name.find('/'))));
+    EXPECT_TRUE(fs::exists(out() / name));
+    fs::remove_all(out() / name.substr(0, name.find('/')));
+  }
+  fs::create_symlink(folder_.path() / "m", out() / "LICENSE");
+  EXPECT_EQ(CodeOf({.overwrite = true}), ErrorCode::kFailedPrecondition);
+  fs::remove(out() / "LICENSE");
+  EXPECT_TRUE(Quantize({.overwrite = true}));
+}
+
+TEST_F(QuantizeCheckpointTest, OverwritesNoModelThatItDidNotMake) {
+  test::WriteTinyLlama(folder_, "out/");
+  const auto report = Quantize({.overwrite = true});
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(report.error().ToString(), HasSubstr("no quantized model"));
+  folder_.Write("out/config.json", R"({"quantization_config":{},"model_type":)");
+  EXPECT_EQ(CodeOf({.overwrite = true}), ErrorCode::kFailedPrecondition);
+  folder_.Write("out/config.json", R"({"quantization_config":{},"model_type":"llama"})");
+  EXPECT_TRUE(Quantize({.overwrite = true}));
+  fs::remove(out() / "model.safetensors");
+  EXPECT_EQ(CodeOf({.overwrite = true}), ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(Entries(), 2);
+}
+
+TEST_F(QuantizeCheckpointTest, OverwritesNeitherAFolderAroundTheModelNorOneInIt) {
+  const std::string outer = R"({"quantization_config":{},"model_type":"llama"})";
+  folder_.Write("out/config.json", outer);
+  folder_.Write("out/model.safetensors", "weights");
+  test::WriteTinyLlama(folder_, "out/deep/m/");
+  const auto around = QuantizeCheckpoint((out() / "deep/m").string(), out(), {.overwrite = true});
+  ASSERT_FALSE(around);
+  EXPECT_EQ(around.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(fs::exists(out() / "deep/m/model.safetensors"));
+
+  fs::create_directory(folder_.path() / "m/sub");
+  const std::string model = (folder_.path() / "m").string();
+  const auto within = QuantizeCheckpoint(model, folder_.path() / "m/sub", {.overwrite = true});
+  ASSERT_FALSE(within);
+  EXPECT_EQ(within.error().code(), ErrorCode::kInvalidArgument);
+
+  fs::create_directory_symlink(folder_.path() / "m", folder_.path() / "link");
+  const auto link = QuantizeCheckpoint(model, folder_.path() / "link", {.overwrite = true});
+  ASSERT_FALSE(link);
+  EXPECT_THAT(link.error().ToString(), HasSubstr("the model itself"));
+}
+
+TEST_F(QuantizeCheckpointTest, AFileThatAppearsDuringTheWorkIsKept) {
+  ASSERT_TRUE(Quantize());
+  QuantizeOptions options;
+  options.overwrite = true;
+  options.on_progress = [&](const LoadProgress&) { folder_.Write("out/notes.txt", "new"); };
+  EXPECT_EQ(CodeOf(options), ErrorCode::kFailedPrecondition);
+  EXPECT_TRUE(fs::exists(out() / "notes.txt"));
+  EXPECT_EQ(Entries(), 2);
+}
+
+TEST_F(QuantizeCheckpointTest, OverwritesASentenceEncoderWithItsPooling) {
+  folder_.Write("m/modules.json",
+                R"([{"idx":0,"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}])");
+  folder_.Write("m/1_Pooling/config.json", R"({"pooling_mode_mean_tokens":true})");
+  auto report = Quantize();
+  ASSERT_TRUE(report) << report.error().ToString();
+  EXPECT_TRUE(fs::exists(out() / "1_Pooling/config.json"));
+  report = Quantize({.overwrite = true});
+  EXPECT_TRUE(report) << report.error().ToString();
+}
+
+TEST_F(QuantizeCheckpointTest, WeightsThatAreNoFloatsAreNamedWithTheirFile) {
+  std::string file = *ReadFile(folder_.path() / "m/model.safetensors", 1 << 20);
+  // The same number of bytes, so that only the element type is wrong.
+  const std::size_t name = file.find("q_proj.weight");
+  file.replace(file.find(R"("F32")", name), 5, R"("I32")");
+  folder_.Write("m/model.safetensors", file);
+  for (const auto quantization : {QuantizationType::kInt4, QuantizationType::kInt8}) {
+    const auto report = Quantize({.quantization = quantization});
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().code(), ErrorCode::kUnsupported);
+    EXPECT_THAT(report.error().ToString(), AllOf(HasSubstr((folder_.path() / "m").string()),
+                                                 HasSubstr("q_proj.weight"), HasSubstr("I32")));
+  }
+  EXPECT_EQ(Entries(), 1);
+}
+
+TEST_F(QuantizeCheckpointTest, AProgressCallbackThatThrowsEndsTheWork) {
+  QuantizeOptions options;
+  options.on_progress = [](const LoadProgress&) { throw std::runtime_error("no terminal"); };
+  const auto report = Quantize(options);
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().ToString(), HasSubstr("no terminal"));
+  EXPECT_EQ(Entries(), 1);
+}
+
+// Takes minutes if a key costs a look at all others.
+TEST_F(QuantizeCheckpointTest, AConfigOfAMillionKeysIsReadInNoTime) {
+  std::string config(test::kTinyLlamaConfig);
+  config.pop_back();
+  for (int i = 0; i < 1'000'000; ++i) config += fmt::format(R"(,"{}":0)", i);
+  folder_.Write("m/config.json", config + "}");
+  const auto report = Quantize();
+  EXPECT_TRUE(report) << report.error().ToString();
 }
 
 TEST_F(QuantizeCheckpointTest, RefusesOtherQuantizations) {

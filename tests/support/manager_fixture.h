@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -54,7 +55,7 @@ class FakeSource {
     source.describe = [](const Model&) {
       ModelDescription description;
       description.family = "fake";
-      return ModelFacts{2.5, nullptr, std::make_shared<const ModelDescription>(description)};
+      return ModelFacts{2'500'000, nullptr, std::make_shared<const ModelDescription>(description)};
     };
     return source;
   }
@@ -82,6 +83,10 @@ class ManagerFixture : public ::testing::Test {
   void AwaitWaiting(const std::string& id, int callers) {
     while (manager_->CallersWaitingFor(id) != callers) std::this_thread::yield();
   }
+  // Returns once what a load in the background no longer needs is freed.
+  void AwaitAlive(int models) {
+    while (source_.alive != models) std::this_thread::yield();
+  }
   std::int64_t Uses(const std::string& id) {
     const auto info = manager_->registry().Peek(id);
     return info ? info->use_count : -1;
@@ -91,7 +96,13 @@ class ManagerFixture : public ::testing::Test {
   std::shared_ptr<ManagerState> manager_;
 };
 
-// Lets a test hold a load inside the loader until others have joined it.
+// Returns when the load is told to stop.
+inline void AwaitStop(const std::stop_token& stop) {
+  while (!stop.stop_requested()) std::this_thread::yield();
+}
+
+// Lets a test hold a load inside the loader until others have joined it. A test whose callers have
+// all left closes the manager before its gate goes out of scope.
 class Gate {
  public:
   void Wait() {

@@ -35,7 +35,8 @@ inline std::string TinyWeights(const ArchitectureConfig& config) {
     header += fmt::format(R"({}"{}":{{"dtype":"F32","shape":[{}],"data_offsets":[{},{}]}})",
                           header.empty() ? "" : ",", spec.name, shape, begin, data.size());
   }
-  header = fmt::format("{{{}}}", header);
+  // The data is aligned, as real writers do it.
+  header = fmt::format("{{{}{}}}", std::string(8 - (header.size() + 2) % 8, ' '), header);
   return Raw<std::uint64_t>(header.size()) + header + data;
 }
 
