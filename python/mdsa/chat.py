@@ -1,31 +1,23 @@
 """Chat templates: Jinja source that comes with a checkpoint, rendered as transformers renders it.
 
 A template is somebody else's program. It runs in Jinja's immutable sandbox, sees plain data only,
-and has a budget of loop steps, output and time, so that a hostile one fails instead of hanging.
+and has a budget of loop steps, characters and time, so that a hostile one fails instead of hanging.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import datetime
 import functools
-import json
-import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import numbers
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mdsa.errors import InvalidArgumentError, InvalidFormatError
 
-_MAX_SOURCE = 1 << 20  # characters of a template
+_MAX_SOURCE = 1 << 18  # characters of a template; real ones have up to 30,000
 _MAX_OUTPUT = 1 << 26  # characters of a rendered conversation
-_MAX_TEXT = 1 << 24  # characters of one value that an operator may build
-_MAX_STEPS = 1_000_000  # of range() in one rendering
-_MAX_SECONDS = 10.0  # of one rendering
+_MAX_DEPTH = 100  # of lists and dicts in each other
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
-_UNBOUNDED_WIDTH = re.compile(r"\d{5,}|[%:][^a-zA-Z%}]*[*{]")  # in a format string
 _END_OF_MESSAGE = "\ue000end of message\ue000 "  # its final space tells whether the template trims
 
 
@@ -42,7 +34,10 @@ def render(
     InvalidArgumentError when the template refuses the messages, InvalidFormatError when the
     template itself fails. Thread-safe.
     """
-    plain = [_with_reasoning(_without_none(_plain(message))) for message in messages]
+    plain = [
+        _with_reasoning(_without_none(_plain(message, f"messages[{index}]")))
+        for index, message in enumerate(messages)
+    ]
     if not plain:
         raise InvalidArgumentError("a conversation is a list of at least one message")
     if continue_final_message:
@@ -53,7 +48,7 @@ def render(
         if not isinstance(plain[-1].get("content"), str):
             raise InvalidArgumentError("continue_final_message needs a final message with text")
         plain[-1]["content"] += _END_OF_MESSAGE
-    values = {name: _plain(value) for name, value in (variables or {}).items()}
+    values = {name: _plain(value, name) for name, value in (variables or {}).items()}
     text = _run(
         template, {**values, "messages": plain, "add_generation_prompt": add_generation_prompt}
     )
@@ -71,8 +66,14 @@ def _cut_at_end_of_message(text: str) -> str:
 
 
 def _run(template: str, context: dict[str, Any]) -> str:
+    # Here, so that importing mdsa stays quick.
     import jinja2
 
+    from mdsa.chat_budget import OverBudget, budget
+    from mdsa.chat_sandbox import Refused
+
+    if not isinstance(template, str):
+        raise InvalidArgumentError(f"a chat template is a str, not {type(template).__name__}")
     if len(template) > _MAX_SOURCE:
         raise InvalidFormatError(
             f"chat template: {len(template)} characters, the limit is {_MAX_SOURCE}"
@@ -80,19 +81,17 @@ def _run(template: str, context: dict[str, Any]) -> str:
     pieces: list[str] = []
     length = 0
     try:
-        compiled = _compile(template)
-        with _budget.one_rendering():
-            for piece in compiled.generate(context):
-                _budget.check_time()
+        with budget.one_rendering(context):
+            for piece in _compile(template).generate(context):
                 length += len(piece)
                 if length > _MAX_OUTPUT:
-                    raise _OverBudget(f"more than {_MAX_OUTPUT} characters of output")
+                    raise OverBudget(f"more than {_MAX_OUTPUT} characters of output")
                 pieces.append(piece)
-    except _Refused as error:
+    except Refused as error:
         raise InvalidArgumentError(f"chat template: {error}") from error
     except jinja2.TemplateSyntaxError as error:
         raise InvalidFormatError(f"chat template: line {error.lineno}: {error.message}") from error
-    except (jinja2.TemplateError, _OverBudget) as error:
+    except (jinja2.TemplateError, OverBudget) as error:
         raise InvalidFormatError(f"chat template: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise InvalidFormatError(f"chat template: {type(error).__name__}") from error
@@ -102,173 +101,11 @@ def _run(template: str, context: dict[str, Any]) -> str:
     return "".join(pieces)
 
 
-class _Refused(Exception):
-    """raise_exception() of a template: it does not take these messages."""
-
-
-class _OverBudget(Exception):
-    """A limit of this module was reached."""
-
-
-class _Budget(threading.local):
-    """What the rendering on this thread may still use."""
-
-    steps = 0
-    deadline = 0.0
-
-    @contextlib.contextmanager
-    def one_rendering(self) -> Iterator[None]:
-        self.steps = _MAX_STEPS
-        self.deadline = time.monotonic() + _MAX_SECONDS
-        yield
-
-    def check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise _OverBudget(f"it ran longer than {_MAX_SECONDS:g} seconds")
-
-    def range(self, *arguments: int) -> range:
-        values = range(*arguments)
-        self.steps -= len(values)
-        if self.steps < 0:
-            raise _OverBudget(f"more than {_MAX_STEPS} loop steps")
-        return values
-
-
-_budget = _Budget()
-
-
 @functools.lru_cache(maxsize=64)
 def _compile(template: str) -> Any:
-    return _environment().from_string(template)
+    from mdsa.chat_sandbox import environment
 
-
-@functools.cache
-def _environment() -> Any:
-    """Jinja's sandbox with what chat templates of the Hub rely on."""
-    from jinja2 import ext, nodes, sandbox, visitor
-
-    class GenerationTag(ext.Extension):
-        """{% generation %} marks the assistant's text; here the marks have no effect."""
-
-        tags = {"generation"}
-
-        def parse(self, parser: Any) -> Any:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return nodes.Scope(body).set_lineno(line)
-
-    class Sandbox(sandbox.ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset({"*", "**", "+", "%"})
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            _budget.check_time()
-            _check_operands(operator, left, right)
-            return super().call_binop(context, operator, left, right)
-
-        def call(self, context: Any, callee: Any, /, *args: Any, **kwargs: Any) -> Any:
-            _budget.check_time()
-            if isinstance(getattr(callee, "__self__", None), str):
-                _check_widths(args, kwargs)
-            return _checked(super().call(context, callee, *args, **kwargs))
-
-        def getattr(self, obj: Any, attribute: str) -> Any:
-            _budget.check_time()
-            if isinstance(obj, str) and attribute in ("format", "format_map"):
-                _check_format(obj)
-            return super().getattr(obj, attribute)
-
-        def getitem(self, obj: Any, argument: Any) -> Any:
-            _budget.check_time()
-            return super().getitem(obj, argument)
-
-        def _parse(self, source: str, name: Any, filename: Any) -> Any:
-            return BoundedConcatenation().visit(super()._parse(source, name, filename))
-
-    class BoundedConcatenation(visitor.NodeTransformer):
-        def visit_Concat(self, node: Any) -> Any:
-            self.generic_visit(node)
-            return nodes.Filter(nodes.List(node.nodes), "join", [], [], None, None).set_lineno(node.lineno)
-
-    environment = Sandbox(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[GenerationTag, ext.loopcontrols],
-        finalize=_checked,
-    )
-    environment.filters["tojson"] = _to_json
-    environment.filters = {name: _bounded(f) for name, f in environment.filters.items()}
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    environment.globals["range"] = _budget.range
-    del environment.globals["lipsum"]  # makes text of any length
-    return environment
-
-
-def _check_operands(operator: str, left: Any, right: Any) -> None:
-    if operator == "**":
-        if isinstance(left, int) and isinstance(right, int):
-            if left.bit_length() * max(right, 0) > _MAX_TEXT:
-                raise _OverBudget("a number too large")
-    elif operator == "*":
-        for value, count in ((left, right), (right, left)):
-            if isinstance(value, (str, list, tuple)) and isinstance(count, int):
-                if len(value) * count > _MAX_TEXT:
-                    raise _OverBudget(f"a text of {len(value) * count} characters")
-    elif operator == "+":
-        if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) > _MAX_OUTPUT:
-            raise _OverBudget(f"a text of {len(left) + len(right)} characters")
-    elif isinstance(left, str):
-        _check_format(left)
-
-
-def _check_format(pattern: str) -> None:
-    if _UNBOUNDED_WIDTH.search(pattern):
-        raise _OverBudget("a format with a width that is very large or not constant")
-
-
-def _check_widths(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, int) and value > _MAX_TEXT:
-            raise _OverBudget(f"a text of {value} characters")
-
-
-def _checked(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _MAX_TEXT:
-        raise _OverBudget(f"a text of {len(value)} characters")
-    return value
-
-
-def _bounded(filter_function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(filter_function)
-    def bounded(*args: Any, **kwargs: Any) -> Any:
-        _budget.check_time()
-        if filter_function.__name__ == "do_format":
-            _check_format(str(args[0]))
-        _check_widths(args, kwargs)
-        return _checked(filter_function(*args, **kwargs))
-
-    return bounded
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | str | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    # Jinja's own filter escapes for HTML, which no model was trained on.
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _raise_exception(message: object) -> None:
-    raise _Refused(str(message))
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.datetime.now().strftime(pattern)
+    return environment().from_string(template)
 
 
 def _without_none(message: Any) -> dict[str, Any]:
@@ -288,17 +125,43 @@ def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, where: str, depth: int = 0) -> Any:
     """A copy made of JSON types alone, so that no method of a caller's object can be reached."""
     if value is None or type(value) in (str, int, float, bool):
         return value
-    for base in (str, int, float):
-        if isinstance(value, base):
-            return getattr(base, f"__{base.__name__}__")(value)
+    if depth > _MAX_DEPTH:
+        raise InvalidArgumentError(f"{where}: lists and dicts in each other, or in themselves")
+    if isinstance(value, str):
+        return str.__str__(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return _plain(value.item(), where, _MAX_DEPTH)  # a number of numpy
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [_plain(item) for item in value]
+        return {
+            _plain_key(key, where): _plain(item, f"{where}[{key!r}]", depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return f"<{type(value).__name__}>"
+        return {
+            field.name: _plain(getattr(value, field.name), f"{where}.{field.name}", depth + 1)
+            for field in dataclasses.fields(value)
+        }
+    if callable(value):
+        raise InvalidArgumentError(
+            f"{where} is a function or class: describe it by a dict with its JSON schema, "
+            "e.g. of transformers.utils.get_json_schema"
+        )
+    raise InvalidArgumentError(
+        f"{where} is of type {type(value).__name__}: a template takes text, numbers, lists and dicts"
+    )
+
+
+def _plain_key(key: Any, where: str) -> Any:
+    if key is None or isinstance(key, (str, numbers.Real)):
+        return _plain(key, where)
+    raise InvalidArgumentError(f"{where} has a key of type {type(key).__name__}; keys are text")

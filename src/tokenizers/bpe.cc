@@ -159,8 +159,10 @@ void BpeModel::Tokenize(std::string_view word, std::vector<TokenId>* ids) const 
     ids->push_back(*whole);
     return;
   }
-  std::atomic<std::uint8_t>* const known =
-      whole ? &whole_word_[static_cast<std::size_t>(*whole)] : nullptr;
+  // Two spellings may share an id; only the one that the id stands for may use what is known.
+  std::atomic<std::uint8_t>* const known = whole && vocabulary_.Token(*whole) == word
+                                               ? &whole_word_[static_cast<std::size_t>(*whole)]
+                                               : nullptr;
   if (known != nullptr && known->load(std::memory_order_relaxed) == kMergesToItself) {
     ids->push_back(*whole);
     return;
@@ -173,9 +175,7 @@ void BpeModel::Tokenize(std::string_view word, std::vector<TokenId>* ids) const 
     MergeLong(ids, begin);
   }
   if (known != nullptr) {
-    // Two tokens may share an id; only the spelling that the id stands for may use what is known.
-    const bool itself =
-        ids->size() == begin + 1 && ids->back() == *whole && vocabulary_.Token(*whole) == word;
+    const bool itself = ids->size() == begin + 1 && ids->back() == *whole;
     known->store(itself ? kMergesToItself : kMergesOtherwise, std::memory_order_relaxed);
   }
 }

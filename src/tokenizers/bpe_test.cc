@@ -42,6 +42,17 @@ TEST(Bpe, AWholeWordCountsOnlyIfItsMergesGetThere) {
   EXPECT_THAT(Ids(*Make(tokens, merges, {.ignore_merges = true}), "abc"), ElementsAre(5));
 }
 
+// Of two spellings with one id only the last one is what the id stands for.
+TEST(Bpe, ResultsDoNotDependOnTheOrderOfCalls) {
+  Vocabulary::Builder builder;
+  ASSERT_TRUE(builder.Add("a", 0) && builder.Add("b", 1));
+  ASSERT_TRUE(builder.Add("ba", 2) && builder.Add("ab", 2));
+  const auto model = *BpeModel::Create(std::move(builder).Build(), {{"a", "b"}}, {});
+  EXPECT_THAT(Ids(*model, "ab"), ElementsAre(2));
+  EXPECT_THAT(Ids(*model, "ba"), ElementsAre(1, 0));
+  EXPECT_THAT(Ids(*model, "ab"), ElementsAre(2));
+}
+
 TEST(Bpe, UnknownCharacters) {
   const std::vector<std::string> tokens = {"<unk>", "a", "<0xC3>", "<0xA9>"};
   EXPECT_THAT(Ids(*Make(tokens, {}), "xa"), ElementsAre(1));

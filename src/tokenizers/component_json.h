@@ -2,7 +2,9 @@
 // what no tokenizer.json may hold, kUnsupported for a type that is not implemented.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "mdsa/result.h"
@@ -22,6 +24,10 @@ Result<std::unique_ptr<TokenModel>> ModelFromJson(const JsonObject& json);
 Result<PostProcessor> PostProcessorFromJson(const JsonObject& json);
 Result<std::vector<StageMaker>> DecoderFromJson(const JsonObject& json);
 Result<AddedToken> AddedTokenFromJson(const JsonObject& json);
+
+// kUnsupported if the components under these keys of a tokenizer.json, one after another, are too
+// many steps or can make a text much longer.
+Status CheckGrowth(const JsonObject& tokenizer, std::initializer_list<std::string_view> keys);
 
 // {"String": "..."} or {"Regex": "..."} under "pattern".
 Result<Pattern> PatternFromJson(const JsonObject& json);

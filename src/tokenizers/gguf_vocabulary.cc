@@ -1,5 +1,6 @@
 // Tokenizers of GGUF files. The file names an algorithm and gives a vocabulary; the rest of the
-// pipeline is implied, and is here what transformers 5.23 builds from the same file.
+// pipeline is implied: for byte-level vocabularies by the name of a pre-tokenizer, which stands for
+// what llama.cpp does, else it is what transformers 5.23 builds from the same file.
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -103,51 +104,64 @@ std::vector<BpeModel::MergeText> DeriveMerges(const Gguf& gguf, const Vocabulary
   return merges;
 }
 
-// The regex of a pre-tokenizer name, by llama.cpp's list; empty: the GPT-2 regex.
-Result<std::string_view> RegexOf(std::string_view name) {
-  static constexpr std::string_view kLlama3 =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
-      R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  static constexpr std::string_view kQwen2 =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
-      R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  static constexpr std::string_view kTekken =
-      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-      R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-      R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  static const std::map<std::string_view, std::string_view> kRegexes = {
-      {"", ""},
-      {"default", ""},
-      {"gpt-2", ""},
-      {"phi-2", ""},
-      {"smollm", ""},
-      {"roberta-bpe", ""},
-      {"llama3", kLlama3},
-      {"llama-v3", kLlama3},
-      {"llama-bpe", kLlama3},
-      {"falcon3", kLlama3},
-      {"pixtral", kLlama3},
-      {"smaug-bpe", kLlama3},
-      {"dbrx", kLlama3},
-      {"tekken", kTekken},
-      {"qwen2", kQwen2},
-      {"deepseek-r1-qwen", kQwen2},
-      {"megrez", kQwen2}};
-  const auto found = kRegexes.find(name);
-  if (found != kRegexes.end()) return found->second;
+// What the name of a byte-level pre-tokenizer stands for, as llama.cpp reads it.
+struct ByteLevelKind {
+  std::optional<WordPattern> words = WordPattern::kGpt2;  // nullopt: Tekken's regex
+  bool splits_digits = false;  // every digit is cut off before the words are
+  bool ignore_merges = false;
+  bool add_bos = false;  // where tokenizer.ggml.add_bos_token is absent
+};
+
+Result<ByteLevelKind> KindOf(std::string_view name) {
+  static constexpr ByteLevelKind kGpt2{};
+  static constexpr ByteLevelKind kDigits{.splits_digits = true};
+  static constexpr ByteLevelKind kSplitAsLlama3{.words = WordPattern::kLlama3};
+  static constexpr ByteLevelKind kLlama3{
+      .words = WordPattern::kLlama3, .ignore_merges = true, .add_bos = true};
+  static constexpr ByteLevelKind kTekken{
+      .words = std::nullopt, .ignore_merges = true, .add_bos = true};
+  static constexpr ByteLevelKind kQwen2{.words = WordPattern::kQwen2};
+  static const std::map<std::string_view, ByteLevelKind> kKinds = {{"", kGpt2},
+                                                                   {"default", kGpt2},
+                                                                   {"gpt-2", kGpt2},
+                                                                   {"phi-2", kGpt2},
+                                                                   {"roberta-bpe", kGpt2},
+                                                                   {"smollm", kDigits},
+                                                                   {"starcoder", kDigits},
+                                                                   {"refact", kDigits},
+                                                                   {"command-r", kDigits},
+                                                                   {"codeshell", kDigits},
+                                                                   {"llama3", kLlama3},
+                                                                   {"llama-v3", kLlama3},
+                                                                   {"llama-bpe", kLlama3},
+                                                                   {"falcon3", kLlama3},
+                                                                   {"pixtral", kLlama3},
+                                                                   {"smaug-bpe", kSplitAsLlama3},
+                                                                   {"dbrx", kSplitAsLlama3},
+                                                                   {"tekken", kTekken},
+                                                                   {"qwen2", kQwen2},
+                                                                   {"deepseek-r1-qwen", kQwen2},
+                                                                   {"megrez", kQwen2}};
+  const auto found = kKinds.find(name);
+  if (found != kKinds.end()) return found->second;
   return Err(ErrorCode::kUnsupported,
              "tokenizer.ggml.pre is '{}', which is not supported; use the model's tokenizer.json",
              name.substr(0, 100));
 }
 
-Result<std::unique_ptr<PreTokenizer>> ByteLevelSteps(std::string_view name) {
-  MDSA_ASSIGN(const std::string_view regex, RegexOf(name));
-  if (regex.empty()) return std::make_unique<ByteLevelPreTokenizer>(false, true);
+Result<std::unique_ptr<PreTokenizer>> ByteLevelSteps(const ByteLevelKind& kind) {
+  static constexpr std::string_view kTekkenRegex =
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+      R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+      R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   std::vector<std::unique_ptr<PreTokenizer>> steps;
-  if (const auto known = KnownWordPattern(regex)) {
-    steps.push_back(std::make_unique<WordSplit>(*known));
+  if (kind.splits_digits) {
+    steps.push_back(std::make_unique<ClassSplit>(kNumeric, SplitBehavior::kIsolated));
+  }
+  if (kind.words) {
+    steps.push_back(std::make_unique<WordSplit>(*kind.words));
   } else {
-    MDSA_ASSIGN(Pattern pattern, Pattern::FromRegex(regex));
+    MDSA_ASSIGN(Pattern pattern, Pattern::FromRegex(kTekkenRegex));
     steps.push_back(
         std::make_unique<PatternSplit>(std::move(pattern), SplitBehavior::kIsolated, false));
   }
@@ -155,7 +169,7 @@ Result<std::unique_ptr<PreTokenizer>> ByteLevelSteps(std::string_view name) {
   return std::make_unique<SequencePreTokenizer>(std::move(steps));
 }
 
-Status BuildByteLevel(const Gguf& gguf, TokenizerImpl* impl) {
+Status BuildByteLevel(const Gguf& gguf, const ByteLevelKind& kind, TokenizerImpl* impl) {
   // Tokens that are not written in the byte alphabet are taken as plain text and spelled in it.
   std::vector<std::string> tokens = gguf.tokens;
   for (std::size_t id = 0; id < tokens.size(); ++id) {
@@ -169,8 +183,10 @@ Status BuildByteLevel(const Gguf& gguf, TokenizerImpl* impl) {
   }
   MDSA_ASSIGN(Vocabulary vocabulary, BuildVocabulary(tokens));
   MDSA_ASSIGN(const auto merges, SplitMerges(gguf.merges));
-  MDSA_ASSIGN(impl->model, BpeModel::Create(std::move(vocabulary), merges, {}));
-  MDSA_ASSIGN(impl->pre_tokenizer, ByteLevelSteps(gguf.pre));
+  BpeOptions options;
+  options.ignore_merges = kind.ignore_merges;
+  MDSA_ASSIGN(impl->model, BpeModel::Create(std::move(vocabulary), merges, options));
+  MDSA_ASSIGN(impl->pre_tokenizer, ByteLevelSteps(kind));
   impl->decoder = {ByteLevelStage()};
   return {};
 }
@@ -298,11 +314,15 @@ Result<std::unique_ptr<TokenizerImpl>> ReadGgufVocabulary(const Gguf& gguf) {
   impl->chat_template = gguf.chat_template;
   if (gguf.model == "bert") {
     MDSA_TRY(BuildWordPiece(gguf, impl.get()));
-  } else if (gguf.model == "gpt2" || gguf.model == "llama") {
-    const bool byte_level = gguf.model == "gpt2";
-    MDSA_TRY(byte_level ? BuildByteLevel(gguf, impl.get()) : BuildSentencePiece(gguf, impl.get()));
-    impl->post_processor = BosEosProcessor(gguf.special, gguf.add_bos.value_or(!byte_level),
+  } else if (gguf.model == "gpt2") {
+    MDSA_ASSIGN(const ByteLevelKind kind, KindOf(gguf.pre));
+    MDSA_TRY(BuildByteLevel(gguf, kind, impl.get()));
+    impl->post_processor = BosEosProcessor(gguf.special, gguf.add_bos.value_or(kind.add_bos),
                                            gguf.add_eos.value_or(false));
+  } else if (gguf.model == "llama") {
+    MDSA_TRY(BuildSentencePiece(gguf, impl.get()));
+    impl->post_processor =
+        BosEosProcessor(gguf.special, gguf.add_bos.value_or(true), gguf.add_eos.value_or(false));
   } else {
     return Err(ErrorCode::kUnsupported,
                "tokenizer.ggml.model is '{}'; gpt2, llama and bert are supported",

@@ -30,6 +30,32 @@ TEST(GgufVocabulary, ByteLevel) {
   EXPECT_TRUE(tokenizer->IsSpecial(0));
 }
 
+TEST(GgufVocabulary, SmolLmCutsDigitsBeforeWords) {
+  auto gguf = ByteLevel();
+  gguf.tokens = {"<|end|>", "1", "\u010a", "\u010a\u010a", ".", "\u0120", "\u01201"};
+  gguf.token_types = {3, 1, 1, 1, 1, 1, 1};
+  gguf.merges = {"\u010a \u010a", "\u0120 1"};
+  EXPECT_THAT((*Tokenizer::FromGguf(gguf))->Encode("\n\n1. 1").ids, ElementsAre(3, 1, 4, 5, 1));
+  gguf.pre = "gpt-2";
+  EXPECT_THAT((*Tokenizer::FromGguf(gguf))->Encode("\n\n1. 1").ids, ElementsAre(2, 2, 1, 4, 6));
+}
+
+// A token that no merge makes is found only where merges are ignored.
+TEST(GgufVocabulary, ThePreTokenizerDecidesOnMergesAndBos) {
+  for (const char* const pre : {"llama-bpe", "tekken", "pixtral"}) {
+    auto gguf = ByteLevel();
+    gguf.pre = pre;
+    gguf.tokens.push_back("bb");
+    gguf.token_types.push_back(1);
+    EXPECT_THAT((*Tokenizer::FromGguf(gguf))->Encode("bb").ids, ElementsAre(0, 7)) << pre;
+    gguf.add_bos = false;
+    EXPECT_THAT((*Tokenizer::FromGguf(gguf))->Encode("bb").ids, ElementsAre(7)) << pre;
+    gguf.pre = "qwen2";
+    gguf.add_bos.reset();
+    EXPECT_THAT((*Tokenizer::FromGguf(gguf))->Encode("bb").ids, ElementsAre(2, 2));
+  }
+}
+
 TEST(GgufVocabulary, BosWhereTheFileAsksForIt) {
   auto gguf = ByteLevel();
   gguf.add_bos = true;

@@ -26,6 +26,16 @@ PostProcessor PostProcessor::Roberta(TokenId cls, TokenId sep) {
       {Special(cls, 0), First(), Special(sep, 0), Special(sep, 0), Second(0), Special(sep, 0)});
 }
 
+TokenId PostProcessor::largest_id() const {
+  TokenId largest = -1;
+  for (const auto* const pieces : {&single_, &pair_}) {
+    for (const TemplatePiece& piece : *pieces) {
+      for (const TokenId id : piece.ids) largest = std::max(largest, id);
+    }
+  }
+  return largest;
+}
+
 std::size_t PostProcessor::added_tokens(bool is_pair) const {
   std::size_t count = 0;
   for (const TemplatePiece& piece : is_pair ? pair_ : single_) count += piece.ids.size();

@@ -34,6 +34,8 @@ class PostProcessor {
   // <s> A </s> (</s> B </s>), all in segment 0.
   static PostProcessor Roberta(TokenId cls, TokenId sep);
 
+  // The largest id that is added to any text; -1 if none is.
+  TokenId largest_id() const;
   // How many tokens are added.
   std::size_t added_tokens(bool is_pair) const;
   Encoding Process(std::span<const TokenId> first, bool add_special_tokens) const;

@@ -5,6 +5,15 @@
 namespace mdsa {
 namespace {
 
+// Every text pays for what a template adds; real templates have a handful of pieces of one id.
+constexpr std::size_t kMaxPieces = 64;
+constexpr std::size_t kMaxIdsOfToken = 64;
+
+std::unexpected<Error> TooMany(const std::string& path, std::size_t count, std::size_t limit) {
+  return Err(ErrorCode::kUnsupported, "'{}' has {} entries; at most {} are taken", path, count,
+             limit);
+}
+
 using SpecialIds = std::map<std::string, std::vector<TokenId>>;
 
 Result<TokenId> CheckedId(std::int64_t id, const std::string& path) {
@@ -32,6 +41,8 @@ Result<SpecialIds> SpecialIdsFromJson(const JsonObject& json) {
   for (const auto& [name, value] : tokens.fields()) {
     MDSA_ASSIGN(const JsonObject token, JsonObject::From(value, tokens.PathOf(name)));
     MDSA_ASSIGN(const auto ids, token.RequiredArray("ids"));
+    if (ids.size() > kMaxIdsOfToken)
+      return TooMany(token.PathOf("ids"), ids.size(), kMaxIdsOfToken);
     std::vector<TokenId>& list = special[std::string(name)];
     list.clear();
     for (const simdjson::dom::element element : ids) {
@@ -66,6 +77,7 @@ Result<TemplatePiece> PieceFromJson(const JsonObject& json, const SpecialIds& sp
 Result<std::vector<TemplatePiece>> TemplateFromJson(const JsonObject& json, std::string_view key,
                                                     const SpecialIds& special) {
   MDSA_ASSIGN(const auto array, json.RequiredArray(key));
+  if (array.size() > kMaxPieces) return TooMany(json.PathOf(key), array.size(), kMaxPieces);
   MDSA_ASSIGN(const auto objects, ObjectsOf(array, json.PathOf(key)));
   std::vector<TemplatePiece> pieces;
   for (const JsonObject& object : objects) {

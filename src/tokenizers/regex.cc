@@ -54,7 +54,8 @@ Result<Regex> Regex::Compile(std::string_view pattern) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   code->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                                 PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset,
+                                 PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                                 &offset,
                                  compile_context.get()));
   if (!code->code) {
     PCRE2_UCHAR message[256] = {};
@@ -83,9 +84,8 @@ void Regex::ForEachSpan(std::string_view text, SpanSink sink) const {
     }
     if (found < 0) break;
     const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(data.get());
-    // \K can put the start after the end or before the search; take it as empty, as a safe reading.
-    const std::size_t end = std::max<std::size_t>(ends[1], from);
-    const std::size_t begin = std::min<std::size_t>(std::max<std::size_t>(ends[0], from), end);
+    const std::size_t begin = ends[0];
+    const std::size_t end = ends[1];
     if (begin == end && had_match && previous == end) {
       // An empty match right after a match would never end.
       from = end + (end < text.size() ? Utf8Length(text[end]) : 1);

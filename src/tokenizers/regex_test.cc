@@ -59,6 +59,15 @@ TEST(Regex, BadPatternsAreErrors) {
   EXPECT_EQ(code("[a"), ErrorCode::kInvalidFormat);
 }
 
+// With them a match could begin or end inside a character, and the text would be ill-formed.
+TEST(Regex, MatchesAreWholeCharacters) {
+  for (const char* const regex : {R"(\C)", R"(\C\K\C)", R"(a\Kb)", R"((?=a\K))", R"([\C])"}) {
+    const auto compiled = Regex::Compile(regex);
+    ASSERT_FALSE(compiled.has_value()) << regex;
+    EXPECT_EQ(compiled.error().code(), ErrorCode::kUnsupported) << regex;
+  }
+}
+
 TEST(Regex, AHostileRegexCannotHang) {
   const std::string text(40, 'a');
   EXPECT_EQ(RegexSpans("(a+)+$b", text), text);

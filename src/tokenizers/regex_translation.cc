@@ -74,7 +74,7 @@ class Translator {
   Result<std::string> Run() {
     while (at_ < in_.size()) {
       if (in_[at_] == '\\') {
-        TranslateEscape();
+        MDSA_TRY(TranslateEscape());
       } else if (in_bracket_) {
         MDSA_TRY(TranslateInBracket());
       } else {
@@ -133,8 +133,12 @@ class Translator {
     }
   }
 
-  void TranslateEscape() {
+  Status TranslateEscape() {
     const char c = at_ + 1 < in_.size() ? in_[at_ + 1] : '\0';
+    // \C would match one byte of a character, and \K move the start of a match.
+    if (c == 'C' || c == 'K') {
+      return Err(ErrorCode::kUnsupported, "regex with \\{} at byte {}", c, at_);
+    }
     if (c == 's' || c == 'S') {
       EmitSpaces(c == 'S');
       at_ += 2;
@@ -148,6 +152,7 @@ class Translator {
     } else {
       Copy(2);
     }
+    return {};
   }
 
   // The name in "\p{name}" here, if it is a category that has to be widened.

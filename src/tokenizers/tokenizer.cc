@@ -99,8 +99,9 @@ Encoding Tokenizer::Encode(std::string_view text, const EncodeOptions& options) 
 Encoding Tokenizer::EncodePair(std::string_view first, std::string_view second,
                                const EncodeOptions& options) const {
   const std::size_t limit = TextLimit(impl_->post_processor, options, true);
-  std::vector<TokenId> first_ids = impl_->Tokenize(first, limit);
-  std::vector<TokenId> second_ids = impl_->Tokenize(second, limit);
+  // Which text is cut depends on how long both are as a whole.
+  std::vector<TokenId> first_ids = impl_->Tokenize(first, kNoLimit);
+  std::vector<TokenId> second_ids = impl_->Tokenize(second, kNoLimit);
   const auto [first_size, second_size] = TruncatePair(first_ids.size(), second_ids.size(), limit);
   first_ids.resize(first_size);
   second_ids.resize(second_size);
@@ -119,10 +120,7 @@ std::string Tokenizer::Decode(std::span<const TokenId> ids, bool skip_special_to
   return chain.TakeText();
 }
 
-std::int64_t Tokenizer::vocab_size() const {
-  return std::max<std::int64_t>(impl_->added.id_limit(),
-                                static_cast<std::int64_t>(impl_->model->vocabulary().id_limit()));
-}
+std::int64_t Tokenizer::vocab_size() const { return impl_->id_limit(); }
 
 std::optional<TokenId> Tokenizer::TokenToId(std::string_view token) const {
   return impl_->Find(token);

@@ -2,6 +2,7 @@
 // these.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,6 +40,10 @@ struct TokenizerImpl {
   // Spelling for decoding; nullopt for an unknown id or a special one that is to be skipped.
   std::optional<std::string_view> Spelling(TokenId id, bool skip_special_tokens) const;
   std::optional<TokenId> Find(std::string_view token) const;
+  // One more than the largest id.
+  TokenId id_limit() const {
+    return std::max(added.id_limit(), static_cast<TokenId>(model->vocabulary().id_limit()));
+  }
 };
 
 // The three sources; errors name file and key.

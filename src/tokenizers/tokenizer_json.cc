@@ -50,6 +50,8 @@ Result<std::unique_ptr<TokenizerImpl>> ReadTokenizerJson(std::string_view text) 
     return Err(ErrorCode::kUnsupported, "tokenizer.json has version '{}'; 1.0 is known",
                version.substr(0, 100));
   }
+  MDSA_TRY(CheckGrowth(json, {"normalizer", "pre_tokenizer"}));
+  MDSA_TRY(CheckGrowth(json, {"decoder"}));
   auto impl = std::make_unique<TokenizerImpl>();
   if (json.Get("normalizer")) {
     MDSA_ASSIGN(const JsonObject part, json.RequiredObject("normalizer"));
@@ -70,6 +72,10 @@ Result<std::unique_ptr<TokenizerImpl>> ReadTokenizerJson(std::string_view text) 
   MDSA_ASSIGN(const JsonObject model, json.RequiredObject("model"));
   MDSA_ASSIGN(impl->model, ModelFromJson(model));
   MDSA_TRY(ReadAddedTokens(json, impl.get()));
+  if (const TokenId id = impl->post_processor.largest_id(); id >= impl->id_limit()) {
+    return Err(ErrorCode::kInvalidFormat, "'{}' adds the id {}, but ids of tokens end at {}",
+               json.PathOf("post_processor"), id, impl->id_limit() - 1);
+  }
   return impl;
 }
 

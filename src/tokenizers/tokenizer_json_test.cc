@@ -53,6 +53,43 @@ struct Bad {
   ErrorCode code = ErrorCode::kInvalidFormat;
 };
 
+std::string Repeated(std::string_view item, int count) {
+  std::string list;
+  for (int i = 0; i < count; ++i) list.append(i == 0 ? "" : ",").append(item);
+  return list;
+}
+
+// Small files that would make every text expensive.
+TEST(TokenizerJson, RefusesWhatGrowsATextWithoutBound) {
+  const std::string ten = R"({"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaaaa"})";
+  const std::string bytes = R"({"type":"ByteLevel","add_prefix_space":false})";
+  const std::string piece = R"({"Sequence":{"id":"A","type_id":0}})";
+  const std::pair<std::string, std::string_view> cases[] = {
+      {R"("normalizer":{"type":"Sequence","normalizers":[)" + Repeated(ten, 12) + "]}", "longer"},
+      {R"("decoder":{"type":"Sequence","decoders":[)" + Repeated(ten, 12) + "]}", "longer"},
+      {R"("pre_tokenizer":{"type":"Sequence","pretokenizers":[)" + Repeated(bytes, 12) + "]}",
+       "longer"},
+      {R"("normalizer":{"type":"Sequence","normalizers":[)" + Repeated(R"({"type":"Strip"})", 200) +
+           "]}",
+       "steps"},
+      {R"("post_processor":{"type":"TemplateProcessing","single":[)" + Repeated(piece, 100) +
+           R"(],"pair":[]})",
+       "post_processor.single"},
+      {R"("post_processor":{"type":"TemplateProcessing","single":[],"pair":[],
+           "special_tokens":{"x":{"ids":[)" +
+           Repeated("0", 100) + "]}}}",
+       "special_tokens.x.ids"},
+  };
+  for (const auto& [members, says] : cases) {
+    const auto tokenizer = FromJson(Document(members));
+    ASSERT_FALSE(tokenizer) << members.substr(0, 200);
+    EXPECT_THAT(tokenizer.error().ToString(), HasSubstr(std::string(says)));
+    EXPECT_EQ(tokenizer.error().code(), ErrorCode::kUnsupported);
+  }
+  const auto some = R"("normalizer":{"type":"Sequence","normalizers":[)" + Repeated(ten, 3) + "]}";
+  EXPECT_TRUE(FromJson(Document(some)));
+}
+
 TEST(TokenizerJson, RefusesWithTheNameOfTheKey) {
   const std::string deep = std::string(5000, '[') + std::string(5000, ']');
   const Bad cases[] = {
@@ -94,6 +131,8 @@ TEST(TokenizerJson, RefusesWithTheNameOfTheKey) {
       {Document(R"("decoder":{"type":"Strip","content":"a","start":-1,"stop":0})"), "decoder"},
       {Document(R"("post_processor":{"type":"BertProcessing","sep":["a"],"cls":["b",1]})"),
        "post_processor.sep"},
+      {Document(R"("post_processor":{"type":"BertProcessing","sep":["s",3],"cls":["b",1]})"),
+       "post_processor' adds the id 3"},
       {Document(R"("post_processor":{"type":"TemplateProcessing",
           "single":[{"SpecialToken":{"id":"x","type_id":0}}],"pair":[]})"),
        "special_tokens lacks"},

@@ -2,9 +2,10 @@
 
 import enum
 
+import numpy as np
 import pytest
 
-from mdsa import chat, errors
+from mdsa import chat, chat_budget, errors
 
 MESSAGES = [
     {"role": "system", "content": "You are brief."},
@@ -127,8 +128,73 @@ def test_values_of_other_types_become_plain():
     class Role(str, enum.Enum):
         USER = "user"
 
-    text = chat.render("{{ messages[0].role }}{{ messages[0].x }}", [{"role": Role.USER, "x": object()}])
-    assert text == "user<object>"
+    values = {"i": np.int64(3), "f": np.float32(0.5), "b": np.bool_(True), "n": None, "t": (1, 2)}
+    text = chat.render(
+        "{{ messages[0].role }} {{ i + 1 }} {{ f }} {{ b }} {{ n }} {{ t }}",
+        [{"role": Role.USER}],
+        variables=values,
+    )
+    assert text == "user 4 0.5 True None [1, 2]"
+
+
+def _itself():
+    message = {"role": "user"}
+    message["content"] = [message]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("message", "variables", "named"),
+    [
+        ({"role": "user", "content": b"hi"}, {}, r"messages\[0\]\['content'\] is of type bytes"),
+        ({"role": "user", "content": object()}, {}, r"messages\[0\]\['content'\]"),
+        ({"role": "user", ("a",): 1}, {}, "key of type tuple"),
+        ({"role": "user"}, {"tools": [len]}, r"tools\[0\] is a function"),
+        (_itself(), {}, "in themselves"),
+        ("text", {}, "a message is a dict"),
+    ],
+)
+def test_values_that_no_template_can_take(message, variables, named):
+    with pytest.raises(errors.InvalidArgumentError, match=named):
+        chat.render("{{ messages }}", [message], variables=variables)
+
+
+def test_a_template_that_is_no_text():
+    with pytest.raises(errors.InvalidArgumentError, match="a chat template is a str, not int"):
+        chat.render(5, MESSAGES)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ 1735689600 | tojson }}", "1735689600"),
+        ("{{ 99999999999 | string }}{{ 99999999999 | int }}", "9999999999999999999999"),
+        ("{{ 'a b' | replace(' ', '__') | center(8) | indent(2) }}|", "  a__b  |"),
+        ("{{ ['a', 'b'].__len__ is defined }}{{ 'a{}c{:>3}'.format('b', 1) }}", "Falseabc  1"),
+        ("{{ '%s=%5.1f' | format('x', 2) }}", "x=  2.0"),
+        ("{{ 'a-b-c'.rsplit('-', 1) | join('+') }}", "a-b+c"),
+        ("{{ '-'.join(messages | map(attribute='role')) }}", "system-user-assistant-user"),
+        ("{% for m in messages %}{{ loop.index }}/{{ loop.length }}{% if not loop.last %},{% endif %}{% endfor %}",
+         "1/4,2/4,3/4,4/4"),
+        ("{% for k, v in {'a': 1, 'b': [2]} | items %}{{ k }}{{ v }}{% endfor %}", "a1b[2]"),
+        ("{% macro m(x) %}<{{ x }}{{ caller() if caller }}>{% endmacro %}{{ m(1) }}{% call m(2) %}c{% endcall %}",
+         "<1><2c>"),
+        ("{% set x %}{% for i in range(3) %}{{ i }}{% endfor %}{% endset %}{{ x }}", "012"),
+        ("{% set a, b = 1, (2, 3) %}{{ a ~ b ~ none ~ 'x' }}", "1(2, 3)Nonex"),
+        ("{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "2"),
+        ("{{ {'a': [1, 'é']} | tojson(indent=1) }}", '{\n "a": [\n  1,\n  "é"\n ]\n}'),
+        ("{{ 7 // 2 }}{{ 7 % 4 }}{{ 2 ** 10 }}{{ 1 / 2 }}{{ [1] + [2] }}{{ -3 | abs }}", "3310240.5[1, 2]3"),
+    ],
+)
+def test_what_templates_may_do(template, text):
+    assert chat.render(template, MESSAGES) == text
+
+
+def test_long_texts_of_the_caller_pass():
+    content = "a b " * 1_000_000
+    text = chat.render("{{ messages[0].content | trim | replace(' ', '  ') }}{{ messages | tojson }}",
+                       [{"role": "user", "content": content}])
+    assert len(text) > 9_000_000
 
 
 def test_no_template(pair):
@@ -181,6 +247,39 @@ DOUBLING = "{%% set ns = namespace(x='0123456789') %%}{%% for i in range(60) %%}
         DOUBLING % "{% set ns.x = [ns.x, ns.x] | join %}",
         DOUBLING % "{% set y %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = y %}",
         "x" * (2 << 20),
+        "{% set x = 'x' * 15000 %}{% for a in x %}{% for b in x %}{% endfor %}{% endfor %}",
+        "{% set x = 'x' * 15000 %}{% for a in x %}{% for b in x if 0 %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        "{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+        "{% set x = 'x' * 900000 %}{{ x.replace('x', x) }}",
+        "{% set x = 'x' * 900000 %}{{ x | replace('x', x) }}",
+        "{% set x = 'x' * 900000 %}{{ x | replace(new=x, old='x') }}",
+        "{% set x = 'x' * 900000 %}{{ x.join(x) }}{{ x | join(x) }}",
+        "{% set x = '\n' * 900000 %}{{ x | indent(first=true, width=9999) }}",
+        "{% set x %}{% for i in range(1000) %}{{ 'x' * 9000 }}{% endfor %}{% endset %}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x={}) %}{% for i in range(60) %}{% set ns.x = dict(a=ns.x, b=ns.x) %}{% endfor %}",
+        "{% set ns = namespace(x=1) %}{% for i in range(60) %}{% set ns.x = namespace(a=ns.x, b=ns.x) %}{% endfor %}{{ ns.x }}",
+        "{{ '%(a)999d' * 50000 % {'a': 1} }}",
+        "{{ '%(a)9999d' % {'a': 1} }}",
+        "{{ '{:500000000}'['format'](1) }}",
+        "{{ (['{:500000000}'] | map(attribute='format') | first)(1) }}",
+        "{{ ':' * 60000 % 1 }}{{ ('{:' + ':' * 60000 + '}').format(1) }}",
+        "{{ ('\t' * 90000).expandtabs(90000) }}",
+        "{{ 'aaaa'.translate({97: 'b' * 900000}) }}",
+        "{{ (1).to_bytes(900000000, 'big') }}",
+        "{{ strftime_now('%500000000Y') }}",
+        "{{ strftime_now('%Y' * 100000) }}",
+        "{{ messages | tojson(indent=900000000) }}",
+        "{{ messages | tojson(indent='x' * 900000) }}",
+        "{% set x = 'a' * 900000 %}{{ x.rfind('b' + 'a' * 400000) }}",
+        "{% set ns = namespace(x=3) %}{% for i in range(40) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+        "{{ 0x1" + "0" * 100000 + " // 3 }}",
+        "{{ ('f' * 900000) | int(base=16) // 7 }}",
+        "{{ 5 | round(-900000000) }}",
+        "{{ [1] | batch(900000000, 'x') | list }}",
+        "{{ range }}",
+        "{{ 'x' | no_such_filter }}",
     ],
 )
 def test_a_bad_template_is_one_clear_error(template):
@@ -189,7 +288,7 @@ def test_a_bad_template_is_one_clear_error(template):
 
 
 def test_a_slow_template_is_stopped(monkeypatch):
-    monkeypatch.setattr(chat, "_MAX_SECONDS", 0.05)
+    monkeypatch.setattr(chat_budget, "_MAX_SECONDS", 0.05)
     loops = "".join(f"{{% for {name} in text %}}" for name in "abcde")
     template = "{% set text = 'x' * 5000 %}" + loops + "{{ a }}" + "{% endfor %}" * 5
     with pytest.raises(errors.InvalidFormatError, match="longer than"):

@@ -315,3 +315,37 @@ def test_max_length(minilm_dir):
     for length in (3, 4, 10, 64, 100_000):
         theirs.enable_truncation(length)
         assert ours.encode(text, max_length=length) == theirs.encode(text).ids
+
+
+def test_max_length_of_pairs(minilm_dir):
+    """Both texts may be over the limit: the shorter one keeps its share, ties favour one side."""
+    ours = _native.Tokenizer.from_directory(minilm_dir)
+    theirs = tokenizers.Tokenizer.from_file(str(pathlib.Path(minilm_dir) / "tokenizer.json"))
+    theirs.no_padding()
+    sizes = (0, 1, 2, 5, 6, 7, 50, 100)
+    for length in (3, 4, 9, 10, 11, 16):
+        theirs.enable_truncation(length)
+        for first in sizes:
+            for second in sizes:
+                a, b = "cat " * first, "dog " * second
+                expected = theirs.encode(a, b).ids
+                assert ours.encode_pair(a, b, max_length=length) == expected, (first, second, length)
+
+
+@pytest.fixture(scope="module")
+def smollm2_tokenizer(smollm2, smollm2_hf, tmp_path_factory):
+    """The GGUF's tokenizer beside the pipeline of the published tokenizer.json.
+
+    The folder that transformers makes of a GGUF file lacks the step that cuts digits.
+    """
+    theirs = tokenizers.Tokenizer.from_file(str(pathlib.Path(smollm2_hf) / "tokenizer.json"))
+    theirs.pre_tokenizer = pre.Sequence([pre.Digits(True), pre.ByteLevel(add_prefix_space=False)])
+    pair = saved(theirs, tmp_path_factory.mktemp("smollm2"))
+    pair.ours = smollm2[1]._native
+    return pair
+
+
+def test_the_gguf_tokenizer(smollm2_tokenizer):
+    smollm2_tokenizer.check_encode("\n\n1. a 12 ½²")
+    check_all(smollm2_tokenizer)
+    check_code_points(smollm2_tokenizer)
