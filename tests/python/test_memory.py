@@ -1,10 +1,12 @@
 """Memory of a load, measured in a fresh process: what stays, and the most there ever was.
 
 The bound: the process keeps at most the packed weights plus 5 % plus 30 MB, interpreter included;
-the peak is at most that plus the largest tensor in its source form for each loading thread.
+the peak is at most that plus the largest tensor in its source form for each of two loading threads
+(more of them would make the bound one that no load can miss).
 """
 
 import json
+import pathlib
 import struct
 
 import pytest
@@ -12,14 +14,12 @@ import pytest
 MEASURE = """
 import json, sys
 import mdsa
-from mdsa import _native
 
 def resident():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     kilobytes = lambda key: int(status[key].split()[0]) * 1024
     return kilobytes("RssAnon") + kilobytes("RssFile"), kilobytes("VmHWM")
 
-threads = _native.detect_hardware()["usable_cores"]
 config = mdsa.ModelConfig(
     sys.argv[1], "tier3", quantization=sys.argv[2])
 model, _ = mdsa.ModelLoader().load(config)
@@ -27,10 +27,20 @@ stays, peak = resident()
 model([1, 2, 3, 4])
 used, _ = resident()
 print(json.dumps({
-    "stays": stays, "used": used, "peak": peak, "threads": threads,
+    "stays": stays, "used": used, "peak": peak,
     "weights": model.description.weight_bytes,
 }))
 """
+THREADS = 2
+
+
+def measure(fresh_python, path: str, quantization: str) -> dict[str, int]:
+    return json.loads(fresh_python(MEASURE, path, quantization, MDSA_NUM_THREADS=str(THREADS)).stdout)
+
+
+def source_bytes(folder_or_file: str) -> int:
+    path = pathlib.Path(folder_or_file)
+    return (path if path.is_file() else path / "model.safetensors").stat().st_size
 
 
 def largest_source_tensor(folder_or_file: str) -> int:
@@ -46,22 +56,26 @@ def largest_source_tensor(folder_or_file: str) -> int:
     return max(end - begin for begin, end in (t["data_offsets"] for t in header.values()))
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+@pytest.mark.parametrize("quantization", ["none", "fp16", "bfloat16", "int8", "int4"])
 @pytest.mark.parametrize("source", ["smollm2_hf", "smollm2_gguf", "minilm_dir"])
 def test_what_a_load_takes(request, fresh_python, source, quantization):
     path = request.getfixturevalue(source)
-    measured = json.loads(fresh_python(MEASURE, path, quantization).stdout)
+    measured = measure(fresh_python, path, quantization)
     may_stay = 1.05 * measured["weights"] + 30e6
     assert measured["stays"] <= may_stay, measured
     # Mapped weights become resident when they are used; numpy, cache and activations come on top.
     assert measured["used"] <= may_stay + 20e6, measured
-    may_peak = may_stay + largest_source_tensor(path) * measured["threads"]
+    may_peak = may_stay + largest_source_tensor(path) * THREADS
     assert measured["peak"] <= may_peak, measured
+
+
+def test_a_load_to_int4_never_holds_the_whole_source(fresh_python, smollm2_hf):
+    assert measure(fresh_python, smollm2_hf, "int4")["peak"] < source_bytes(smollm2_hf)
 
 
 def test_a_quantized_model_is_smaller(fresh_python, smollm2_hf):
     sizes = [
-        json.loads(fresh_python(MEASURE, smollm2_hf, quantization).stdout)["weights"]
+        measure(fresh_python, smollm2_hf, quantization)["weights"]
         for quantization in ("none", "int8", "int4")
     ]
     assert sizes[0] > sizes[1] > sizes[2]

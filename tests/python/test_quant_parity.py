@@ -152,3 +152,15 @@ def test_gguf_blocks_of_any_bytes(name):
     with np.errstate(all="ignore"):
         expected = quants.dequantize(packed, kind)
     assert_same(quant.gguf_decode(name, packed.tobytes(), 2000 * elements), expected)
+
+
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+def test_gguf_numbers_of_any_bytes(name):
+    kind = GGMLQuantizationType[name]
+    _, size = gguf.GGML_QUANT_SIZES[kind]
+    packed = np.random.default_rng(4).integers(0, 256, 70_001 * size, dtype=np.uint8)
+    with np.errstate(all="ignore"):
+        # dequantize takes F32 and F16 as arrays of numbers.
+        stored = packed if name == "BF16" else packed.view({"F32": np.float32, "F16": np.float16}[name])
+        expected = quants.dequantize(stored, kind)
+    assert_same(quant.gguf_decode(name, packed.tobytes(), 70_001), expected)
