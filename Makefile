@@ -1,7 +1,7 @@
 # The front door. Everything is built below build/; nothing else in the tree is written.
 #
 #   make demo    install what is missing, build, and show the main job on two real models
-#   make test    C++, an installed copy, Python, command line, docs
+#   make test    the checks, C++, an installed copy, Python, command line, docs, sanitizers, fuzzers
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -10,11 +10,14 @@ VENV := $(BUILD)/venv
 VPY := $(CURDIR)/$(VENV)/bin/python
 JOBS ?= $(shell nproc)
 
-# A compiler cache outside the tree is used when there is one.
-CCACHE := $(shell command -v ccache 2>/dev/null)
+# Each target uses all cores by itself, and some write the same files.
+.NOTPARALLEL:
+
+# A compiler cache outside the tree is used when there is one: asked in the recipes, after the packages are there.
+CCACHE = $(shell command -v ccache 2>/dev/null)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
-CMAKE_ARGS := $(if $(CCACHE),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+CMAKE_ARGS = $(if $(CCACHE),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
 # Debian's cmake, whatever else is on the path: its FindXXX modules know Debian's packages.
 CMAKE := $(shell [ -x /usr/bin/cmake ] && echo /usr/bin/cmake || echo cmake)
@@ -27,11 +30,12 @@ RUN_PYTHON := PYTHONPATH=$(CURDIR)/$(RELEASE)/python PYTHONDONTWRITEBYTECODE=1 $
 .PHONY: help
 help:
 	@echo "make demo         install what is missing, build, show the main job on real models"
-	@echo "make test         the tests; the parts: test-cpp test-install test-python"
-	@echo "make test-deep    C++ tests under asan+ubsan and tsan, fuzzers; the parts: test-asan test-tsan test-fuzz"
+	@echo "make test         check and all tests; the parts: test-cpp test-install test-python, and the C++ tests"
+	@echo "                  under sanitizers and the fuzzers: test-asan test-tsan test-fuzz"
 	@echo "make build        the library, the command line ($(RELEASE)/apps/mdsa/mdsa) and the Python module"
 	@echo "make bench        MiniLM and SmolLM2 beside transformers and bitsandbytes, in one run"
 	@echo "make check        format, layering and other cheap checks"
+	@echo "make tidy         clang-tidy over all C++ sources"
 	@echo "make format       apply clang-format"
 	@echo "make clean        remove $(BUILD)/"
 
@@ -68,25 +72,24 @@ demo: configure
 
 # --- tests -------------------------------------------------------------------------------------------------------
 
-MODELS = eval "$$($(VPY) scripts/real_models.py)"
-
-.PHONY: test test-deep test-cpp test-python test-asan test-tsan test-fuzz test-install
-test: test-cpp test-install test-python
+.PHONY: test test-cpp test-python test-asan test-tsan test-fuzz test-install
+test: check test-cpp test-install test-python test-asan test-tsan test-fuzz
 	@echo "all tests passed"
-test-deep: test-asan test-tsan test-fuzz
 
 test-cpp: venv-test build
-	@$(MODELS) && $(CTEST) --test-dir $(RELEASE) -j $(JOBS) --output-on-failure -LE install
+	@$(CTEST) --test-dir $(RELEASE) -j $(JOBS) --output-on-failure -LE install
 
 test-install: venv-test build
-	@$(MODELS) && $(CTEST) --test-dir $(RELEASE) --output-on-failure -L install
+	@models=$$($(VPY) scripts/real_models.py) && eval "$$models" && \
+	  $(CTEST) --test-dir $(RELEASE) --output-on-failure -L install
 
 test-python: venv-test build
 	@$(RUN_PYTHON) -m pytest -p no:cacheprovider -q --durations=15 tests
 
+# The asan preset compiles with clang, which also checks the lock annotations.
 test-asan test-tsan: test-%: packages-test
-	@$(CMAKE) --preset $* $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=OFF -DMDSA_BUILD_CLI=OFF > /dev/null
-	@$(CMAKE) --build $(BUILD)/$* -j $(JOBS) --target cpp_tests
+	@$(CMAKE) --preset $* $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=OFF > /dev/null
+	@$(CMAKE) --build $(BUILD)/$* -j $(JOBS) --target cpp_tests mdsa_cli
 	@$(CTEST) --test-dir $(BUILD)/$* -j $(JOBS) --output-on-failure -LE install
 
 # Each parser for a short fixed time under clang's libFuzzer with asan and ubsan.
@@ -96,12 +99,16 @@ test-fuzz: packages-test
 
 # --- the rest ----------------------------------------------------------------------------------------------------
 
-.PHONY: bench check format clean
+.PHONY: bench check tidy format clean
 bench: venv-test build
 	@$(RUN_PYTHON) bench/compare.py
 
-check:
+check: packages-test
 	@scripts/check.sh
+
+tidy: configure
+	@scripts/packages.sh tidy
+	@git ls-files 'src/*.cc' 'apps/*.cc' ':!*_test.cc' | xargs -P $(JOBS) -n 4 clang-tidy-19 --quiet -p $(RELEASE)
 
 format:
 	@git ls-files '*.h' '*.cc' | xargs clang-format-19 -i

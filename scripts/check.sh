@@ -3,12 +3,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if ! command -v clang-format-19 > /dev/null; then
+  echo "check: clang-format-19 is not installed (make packages-test)" >&2
+  exit 1
+fi
+
 failed=0
 fail() { echo "check: $*" >&2; failed=1; }
 
-if command -v clang-format-19 > /dev/null; then
-  git ls-files '*.h' '*.cc' | xargs -r clang-format-19 --dry-run --Werror || fail "run: make format"
-fi
+git ls-files '*.h' '*.cc' | xargs -r clang-format-19 --dry-run --Werror || fail "run: make format"
 python3 tools/check_layering.py || fail "layering"
 
 large=$(git ls-files -z | xargs -0 -r stat -c '%s %n' | awk '$1 > 524288')

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, as root or through sudo; without either, names them.
-# Usage: packages.sh [build] [test]
+# Usage: packages.sh [build] [test] [tidy]
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config ccache python3-venv python3-dev
   libfmt-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev libicu-dev libpcre2-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev clang-19 clang-format-19 libclang-rt-19-dev)
+tidy=(clang-tidy-19)
 
 wanted=()
 for group in "$@"; do
   case $group in
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
+    tidy) wanted+=("${tidy[@]}") ;;
     *) echo "packages.sh: unknown group '$group'" >&2; exit 2 ;;
   esac
 done

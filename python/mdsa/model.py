@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np  # at run time where it is used, so that importing mdsa stays quick
 
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
-_TEXTS_PER_CALL = 256  # so that Ctrl-C is noticed between native calls of a long list
+_BATCHES_PER_CALL = 8  # so that Ctrl-C is noticed between native calls of a long list
+_EXIT_SECONDS = 5.0
 _DEFAULT_NEW_TOKENS = 20  # of generate(), as in transformers
 _DEFAULT_ANSWER_TOKENS = 256  # of generate_text() and stream_text()
 
@@ -214,9 +215,9 @@ class Model:
         for index, text in enumerate(batch):
             if not isinstance(text, str):
                 raise InvalidArgumentError(f"texts[{index}] must be a str, not {type(text).__name__}")
+        step = _BATCHES_PER_CALL * self.load_config.batch_size
         parts = [
-            call(batch[begin : begin + _TEXTS_PER_CALL])
-            for begin in range(0, max(len(batch), 1), _TEXTS_PER_CALL)
+            call(batch[begin : begin + step]) for begin in range(0, max(len(batch), 1), step)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -314,10 +315,12 @@ class TextStream(Iterator[str]):
 
 
 @atexit.register
-def _close_streams() -> None:
+def _stop_work() -> None:
     # A generating thread must not outlive the library's own threads and tables.
     for stream in list(TextStream._open):
         stream.close()
+    # Nor may a call of a daemon thread; one that takes longer than this is left behind.
+    _native.stop_calls(_EXIT_SECONDS)
 
 
 def _transformers_config(facts: ModelDescription) -> types.SimpleNamespace:

@@ -20,5 +20,6 @@ void BindRegistry(nb::module_& module);
 void BindManager(nb::module_& module);
 void BindKernels(nb::module_& module);
 void BindQuant(nb::module_& module);
+void BindShutdown(nb::module_& module);
 
 }  // namespace mdsa::python

@@ -2,7 +2,9 @@
 
 #include <nanobind/nanobind.h>
 
+#include <new>
 #include <string_view>
+#include <system_error>
 
 namespace mdsa::python {
 namespace nb = nanobind;
@@ -33,6 +35,10 @@ void RegisterErrorTranslator() {
       std::rethrow_exception(pointer);
     } catch (const NativeError& error) {
       SetPythonError(error.error());
+    } catch (const std::bad_alloc&) {
+      SetPythonError(Error(ErrorCode::kResourceExhausted, "out of memory"));
+    } catch (const std::system_error& error) {
+      SetPythonError(Error(ErrorCode::kResourceExhausted, error.what()));  // no thread to be had
     }
   });
 }

@@ -1,11 +1,17 @@
 #include "gil.h"
 
+#include <unistd.h>
+
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+
+#include "bindings.h"
+#include "error.h"
 
 namespace mdsa::python {
 namespace {
@@ -16,6 +22,45 @@ bool IsFinalizing() {
 #else
   return _Py_IsFinalizing();
 #endif
+}
+
+[[noreturn]] void StopThreadForGood() noexcept {
+  while (true) pause();
+}
+
+// `take` may end this thread by unwinding it when the interpreter shuts down. What is caught here
+// is that unwinding, which must not leave the handler.
+template <typename Take>
+auto TakeGil(const Take& take) noexcept {
+  if (IsFinalizing()) StopThreadForGood();
+  try {
+    return take();
+  } catch (...) {
+    StopThreadForGood();
+  }
+}
+
+// All calls in progress. Never destroyed: threads may use it until the process is gone.
+struct Calls {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int active = 0;
+  std::thread::id last_thread;  // the one that ends the process; written before `stop`
+  std::stop_source stop;
+};
+
+Calls& AllCalls() {
+  static auto* const calls = new Calls;
+  return *calls;
+}
+
+// With the GIL. Once the process ends, other threads do not come back to Python: whatever they ran
+// there might end them inside frames of C++.
+void StopHereAtTheEnd() noexcept {
+  const Calls& calls = AllCalls();
+  if (!calls.stop.stop_requested() || calls.last_thread == std::this_thread::get_id()) return;
+  PyEval_SaveThread();
+  StopThreadForGood();
 }
 
 // Only the main thread runs signal handlers.
@@ -30,12 +75,13 @@ struct ProgressUpdate {
   std::uint64_t bytes_total = 0;
 };
 
-// What the loading threads tell the waiting one.
+// What the working thread tells the waiting one.
 struct LoadState {
   std::mutex mutex;
   std::condition_variable finished_changed;
   bool finished = false;
   std::optional<ProgressUpdate> update;  // not yet delivered
+  std::exception_ptr error;              // what the work threw
 };
 
 // With the GIL.
@@ -59,7 +105,8 @@ void WaitForWork(LoadState& state, const nb::object& progress, std::stop_source&
           state.finished_changed.wait_for(lock, kSignalInterval, [&] { return state.finished; });
     }
     if (raised) continue;
-    const nb::gil_scoped_acquire gil;
+    if (AllCalls().stop.stop_requested()) stop.request_stop();
+    const GilAcquire gil;
     try {
       if (PyErr_CheckSignals() != 0) throw nb::python_error();
       DeliverProgress(state, progress);
@@ -72,7 +119,46 @@ void WaitForWork(LoadState& state, const nb::object& progress, std::stop_source&
 
 }  // namespace
 
-void RunLoad(const nb::object& progress, const std::function<void(const LoadOptions&)>& work) {
+GilRelease::~GilRelease() {
+  TakeGil([this] {
+    PyEval_RestoreThread(state_);
+    return 0;
+  });
+}
+
+GilAcquire::GilAcquire() : state_(TakeGil([] { return PyGILState_Ensure(); })) {}
+
+ActiveCall::ActiveCall() {
+  Calls& calls = AllCalls();
+  StopHereAtTheEnd();
+  if (calls.stop.stop_requested()) {
+    throw NativeError(Error(ErrorCode::kCancelled, "the interpreter is shutting down"));
+  }
+  const std::lock_guard lock(calls.mutex);
+  ++calls.active;
+}
+
+ActiveCall::~ActiveCall() {
+  Calls& calls = AllCalls();
+  {
+    const std::lock_guard lock(calls.mutex);
+    --calls.active;
+    calls.changed.notify_all();
+  }
+  StopHereAtTheEnd();
+}
+
+void StopCalls(std::chrono::milliseconds patience) {
+  Calls& calls = AllCalls();
+  std::unique_lock lock(calls.mutex);
+  calls.last_thread = std::this_thread::get_id();
+  calls.stop.request_stop();
+  calls.changed.wait_for(lock, patience, [&] { return calls.active == 0; });
+}
+
+void RunInterruptibly(const nb::object& progress,
+                      const std::function<void(const LoadOptions&)>& work) {
+  const ActiveCall active;
   LoadState state;
   std::stop_source stop;
   LoadOptions options;
@@ -85,16 +171,23 @@ void RunLoad(const nb::object& progress, const std::function<void(const LoadOpti
   }
   std::optional<nb::python_error> raised;
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     const std::jthread worker([&] {
-      work(options);
+      std::exception_ptr error;
+      try {
+        work(options);
+      } catch (...) {
+        error = std::current_exception();
+      }
       const std::lock_guard lock(state.mutex);
+      state.error = std::move(error);
       state.finished = true;
       state.finished_changed.notify_one();
     });
     WaitForWork(state, progress, stop, raised);
   }
   if (raised) throw nb::python_error(std::move(*raised));
+  if (state.error) std::rethrow_exception(state.error);
 }
 
 TokenCallback::TokenCallback(nb::object on_token)
@@ -103,15 +196,15 @@ TokenCallback::TokenCallback(nb::object on_token)
       next_signal_check_(std::chrono::steady_clock::now() + kSignalInterval) {}
 
 TokenSink TokenCallback::sink() {
-  if (on_token_.is_none() && !handles_signals_) return {};
   return [this](TokenId id) { return Call(id); };
 }
 
 bool TokenCallback::Call(TokenId id) {
+  if (AllCalls().stop.stop_requested()) return false;
   const auto now = std::chrono::steady_clock::now();
   const bool check_signals = handles_signals_ && now >= next_signal_check_;
   if (on_token_.is_none() && !check_signals) return true;
-  const nb::gil_scoped_acquire gil;
+  const GilAcquire gil;
   try {
     if (check_signals) {
       next_signal_check_ = now + kSignalInterval;
@@ -137,12 +230,21 @@ std::shared_ptr<void> ShareObject(nb::object object) {
       return;
     }
     if (IsFinalizing()) return;  // waiting for the GIL now would block this thread for ever
-    const PyGILState_STATE state = PyGILState_Ensure();
+    const GilAcquire gil;
     Py_DECREF(owned);
-    PyGILState_Release(state);
   });
 }
 
 bool HoldsLiveGil() { return Py_IsInitialized() && !IsFinalizing() && PyGILState_Check(); }
+
+void BindShutdown(nb::module_& module) {
+  module.def(
+      "stop_calls",
+      [](double seconds) {
+        const GilRelease release;
+        StopCalls(std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000)));
+      },
+      nb::arg("seconds"));
+}
 
 }  // namespace mdsa::python

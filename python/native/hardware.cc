@@ -6,13 +6,14 @@
 #include <string>
 
 #include "bindings.h"
+#include "gil.h"
 #include "kernels/dispatch.h"
 
 namespace mdsa::python {
 namespace {
 
 HardwareInfo Detect() {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return DetectHardware();
 }
 

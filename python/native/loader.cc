@@ -17,7 +17,8 @@ namespace {
 PyModel Load(const ModelLoader& self, const std::string& config_json, const nb::object& progress) {
   const ModelConfig config = ToConfig(config_json);
   std::optional<Result<std::shared_ptr<Model>>> result;
-  RunLoad(progress, [&](const LoadOptions& options) { result = self.Load(config, options); });
+  RunInterruptibly(progress,
+                   [&](const LoadOptions& options) { result = self.Load(config, options); });
   return PyModel(std::shared_ptr<const Model>(Unwrap(*std::move(result))));
 }
 
@@ -25,7 +26,7 @@ nb::dict EstimateMemory(const ModelLoader& self, const std::string& config_json)
   const ModelConfig config = ToConfig(config_json);
   MemoryEstimate estimate;
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     estimate = Unwrap(self.EstimateMemory(config));
   }
   nb::dict values;

@@ -17,6 +17,11 @@ namespace mdsa::python {
 namespace {
 
 struct PyManager {
+  explicit PyManager(std::shared_ptr<ModelManager> owned) : manager(std::move(owned)) {}
+  PyManager(const PyManager&) = delete;
+  PyManager& operator=(const PyManager&) = delete;
+  ~PyManager() { DropWithoutGil(manager); }  // it waits for loads, which may free Python objects
+
   std::shared_ptr<ModelManager> manager;
 };
 
@@ -24,26 +29,41 @@ PyModel GetOrLoad(const PyManager& self, const std::string& model_id,
                   const std::string& config_json, const nb::object& progress) {
   const ModelConfig config = ToConfig(config_json);
   std::optional<Result<ModelHandle>> result;
-  RunLoad(progress, [&](const LoadOptions& options) {
+  RunInterruptibly(progress, [&](const LoadOptions& options) {
     result = self.manager->GetOrLoad(model_id, config, options);
   });
   return PyModel(Unwrap(*std::move(result)));
 }
 
 bool Unload(const PyManager& self, const std::string& model_id) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return self.manager->Unload(model_id);
 }
 
 void ClearAll(const PyManager& self) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   self.manager->ClearAll();
 }
+
+int Traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  return VisitObjects(nb::inst_ptr<PyManager>(self)->manager->registry(), visit, arg);
+}
+
+int BreakCycles(PyObject* self) {
+  if (nb::inst_ready(self)) DropObjects(nb::inst_ptr<PyManager>(self)->manager->registry());
+  return 0;
+}
+
+PyType_Slot kManagerSlots[] = {{Py_tp_traverse, reinterpret_cast<void*>(&Traverse)},
+                               {Py_tp_clear, reinterpret_cast<void*>(&BreakCycles)},
+                               {0, nullptr}};
 
 }  // namespace
 
 void BindManager(nb::module_& module) {
-  nb::class_<PyManager>(module, "ModelManager")
+  nb::class_<PyManager>(module, "ModelManager", nb::type_slots(kManagerSlots))
       .def(
           "__init__",
           [](PyManager* self, std::int64_t max_models,
@@ -51,20 +71,16 @@ void BindManager(nb::module_& module) {
             ModelManager::Options options;
             options.max_models = max_models;
             options.cache_dir = cache_dir;
-            // Its destructor waits for loads, which may be freeing Python objects.
-            const auto destroy = [](ModelManager* manager) {
-              const nb::gil_scoped_release release;
-              delete manager;
-            };
-            new (self) PyManager{{Unwrap(ModelManager::Create(options)).release(), destroy}};
+            new (self) PyManager(Unwrap(ModelManager::Create(options)));
           },
           nb::arg("max_models"), nb::arg("cache_dir").none() = nb::none())
       .def("get_or_load", &GetOrLoad, nb::arg("model_id"), nb::arg("config_json"),
            nb::arg("progress").none() = nb::none())
       .def("unload", &Unload, nb::arg("model_id"))
       .def("clear_all", &ClearAll)
-      .def("registry", [](const PyManager& self) {
-        return PyRegistry{std::shared_ptr<ModelRegistry>(self.manager, &self.manager->registry())};
+      .def("registry", [](const nb::object& self) {
+        const auto& manager = nb::cast<const PyManager&>(self).manager;
+        return PyRegistry(std::shared_ptr<ModelRegistry>(manager, &manager->registry()), self);
       });
 }
 

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -21,6 +22,12 @@ namespace {
 
 using IdRows = ArrayIn<TokenId, 2>;
 using MaskRows = ArrayIn<std::uint8_t, 2>;
+
+template <typename T>
+std::vector<T> CopyOf(const ArrayIn<T, 2>& array) {
+  const std::span<const T> values = SpanOf(array);
+  return {values.begin(), values.end()};
+}
 
 nb::dict Describe(const PyModel& self) {
   return self.With([](const auto& model) {
@@ -53,12 +60,17 @@ nb::dict Forward(const PyModel& self, const IdRows& ids, const std::optional<Mas
   ForwardInput input;
   input.batch = static_cast<std::int64_t>(ids.shape(0));
   input.tokens = static_cast<std::int64_t>(ids.shape(1));
-  input.input_ids = SpanOf(ids);
-  if (mask) input.attention_mask = SpanOf(*mask);
-  if (types) input.token_type_ids = SpanOf(*types);
+  // Copies: the arrays may change while the GIL is released, after the ids were checked.
+  const std::vector<TokenId> own_ids = CopyOf(ids);
+  const std::vector<std::uint8_t> own_mask = mask ? CopyOf(*mask) : std::vector<std::uint8_t>();
+  const std::vector<TokenId> own_types = types ? CopyOf(*types) : std::vector<TokenId>();
+  input.input_ids = own_ids;
+  input.attention_mask = own_mask;
+  input.token_type_ids = own_types;
   ForwardOutput output;
   {
-    const nb::gil_scoped_release release;
+    const ActiveCall active;
+    const GilRelease release;
     output = Unwrap(self.With([&](const auto& model) { return model.Forward(input); }));
   }
   nb::dict values;
@@ -74,7 +86,8 @@ nb::object Embed(const PyModel& self, const nb::list& texts) {
   const std::vector<std::string> utf8 = ToUtf8(texts);
   Tensor result;
   {
-    const nb::gil_scoped_release release;
+    const ActiveCall active;
+    const GilRelease release;
     result = Unwrap(self.With([&](const auto& model) { return model.Embed(utf8); }));
   }
   return ToNumpy(std::move(result));
@@ -84,7 +97,8 @@ nb::object Classify(const PyModel& self, const nb::list& texts) {
   const std::vector<std::string> utf8 = ToUtf8(texts);
   Tensor result;
   {
-    const nb::gil_scoped_release release;
+    const ActiveCall active;
+    const GilRelease release;
     result = Unwrap(self.With([&](const auto& model) { return model.Classify(utf8); }));
   }
   return ToNumpy(std::move(result));
@@ -105,7 +119,7 @@ nb::list Generate(const PyModel& self, const nb::list& prompts, const nb::dict& 
   std::optional<Result<std::vector<GenerationResult>>> results;
   std::stop_source stop;  // a callback that has raised or seen a signal ends all answers
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     results = self.With([&](const auto& model) {
       const auto on_id = [&](std::size_t, TokenId id) {
         const bool more = !sink || sink(id);
@@ -127,28 +141,18 @@ nb::dict GenerateText(const PyModel& self, const nb::str& prompt, const nb::dict
                       bool add_special_tokens) {
   const GenerationOptions native = ToGenerationOptions(options);
   const std::string utf8 = ToUtf8(prompt);
-  // Text comes less often than tokens, but often enough to look for signals.
-  TokenCallback callback{nb::none()};
-  const TokenSink sink = callback.sink();
-  const TextSink on_text = sink ? TextSink([&](std::string_view) { return sink(0); }) : TextSink();
   std::optional<Result<GenerationResult>> result;
-  {
-    const nb::gil_scoped_release release;
+  RunInterruptibly(nb::none(), [&](const LoadOptions& call) {
     result = self.With([&](const auto& model) {
-      return model.GenerateText(utf8, native, on_text, add_special_tokens);
+      return model.GenerateText(utf8, native, {}, add_special_tokens, call.stop);
     });
-  }
-  callback.Rethrow();
+  });
   return FromGenerationResult(Unwrap(*std::move(result)));
 }
 
 }  // namespace
 
-PyModel::~PyModel() {
-  if (!HoldsLiveGil()) return;
-  const nb::gil_scoped_release release;
-  model_ = std::shared_ptr<const Model>();
-}
+PyModel::~PyModel() { DropWithoutGil(model_); }
 
 std::size_t PyModel::memory_bytes() const {
   if (const auto* const model = std::get_if<std::shared_ptr<const Model>>(&model_)) {

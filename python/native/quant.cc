@@ -12,6 +12,7 @@
 #include "convert.h"
 #include "error.h"
 #include "formats/dtype.h"
+#include "gil.h"
 #include "kernels/codec.h"
 #include "quant/nf4.h"
 
@@ -23,7 +24,7 @@ nb::tuple Nf4Encode(const ArrayIn<float, 1>& values) {
   std::vector<std::uint8_t> packed(static_cast<std::size_t>(quant::Nf4PackedBytes(n)));
   std::vector<float> absmax(static_cast<std::size_t>(quant::Nf4Blocks(n)));
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     kernels::Nf4Encode(SpanOf(values), packed, absmax);
   }
   return nb::make_tuple(ToNumpy(std::move(packed), {quant::Nf4PackedBytes(n)}),
@@ -37,7 +38,7 @@ nb::tuple Nf4Nest(const ArrayIn<float, 1>& absmax) {
   std::vector<float> nested(static_cast<std::size_t>(nested_blocks));
   float offset = 0.0f;
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     offset = quant::Nf4NestReference(SpanOf(absmax), codes, nested);
   }
   return nb::make_tuple(ToNumpy(std::move(codes), {blocks}),
@@ -53,13 +54,16 @@ nb::object Nf4Decode(const ArrayIn<std::uint8_t, 1>& packed, const ArrayIn<std::
                          " values");
   }
   std::vector<float> out(static_cast<std::size_t>(n));
-  quant::Nf4DecodeReference({.count = n,
-                             .packed = SpanOf(packed),
-                             .absmax = {},
-                             .absmax_codes = SpanOf(codes),
-                             .nested_absmax = SpanOf(nested_absmax),
-                             .offset = offset},
-                            0, out);
+  {
+    const GilRelease release;
+    quant::Nf4DecodeReference({.count = n,
+                               .packed = SpanOf(packed),
+                               .absmax = {},
+                               .absmax_codes = SpanOf(codes),
+                               .nested_absmax = SpanOf(nested_absmax),
+                               .offset = offset},
+                              0, out);
+  }
   return ToNumpy(std::move(out), {n});
 }
 
@@ -69,7 +73,7 @@ nb::tuple Int8Encode(const ArrayIn<float, 2>& values) {
   std::vector<std::int8_t> codes(rows * cols);
   std::vector<float> scb(rows);
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     for (std::size_t row = 0; row < rows; ++row) {
       scb[row] = kernels::Int8EncodeRow(SpanOf(values).subspan(row * cols, cols),
                                         std::span(codes).subspan(row * cols, cols));
@@ -96,7 +100,10 @@ nb::object GgufDecode(const std::string& type_name, const nb::bytes& bytes, std:
                          std::to_string(n) + " values of " + type_name);
   }
   std::vector<float> out(static_cast<std::size_t>(n));
-  kernels::DecodeToFloat(*dtype, reinterpret_cast<const std::byte*>(bytes.c_str()), out);
+  {
+    const GilRelease release;
+    kernels::DecodeToFloat(*dtype, reinterpret_cast<const std::byte*>(bytes.c_str()), out);
+  }
   return ToNumpy(std::move(out), {n});
 }
 

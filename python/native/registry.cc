@@ -46,17 +46,17 @@ std::vector<std::string> Register(const PyRegistry& self, std::string model_id, 
   ModelRegistry::Entry entry;
   entry.foreign = ShareObject(std::move(object));
   entry.memory_mb = memory_mb;
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return Unwrap(self.registry->Register(std::move(model_id), std::move(entry)));
 }
 
 bool Unregister(const PyRegistry& self, const std::string& model_id) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return self.registry->Unregister(model_id);
 }
 
 void Clear(const PyRegistry& self) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   self.registry->Clear();
 }
 
@@ -73,14 +73,49 @@ nb::dict GetStats(const PyRegistry& self) {
   return values;
 }
 
+int Traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  const auto* const view = nb::inst_ptr<PyRegistry>(self);
+  if (!view->manager.is_valid()) return VisitObjects(*view->registry, visit, arg);
+  Py_VISIT(view->manager.ptr());
+  return 0;
+}
+
+int BreakCycles(PyObject* self) {
+  if (!nb::inst_ready(self)) return 0;
+  const auto* const view = nb::inst_ptr<PyRegistry>(self);
+  if (!view->manager.is_valid()) DropObjects(*view->registry);
+  return 0;
+}
+
+PyType_Slot kRegistrySlots[] = {{Py_tp_traverse, reinterpret_cast<void*>(&Traverse)},
+                                {Py_tp_clear, reinterpret_cast<void*>(&BreakCycles)},
+                                {0, nullptr}};
+
 }  // namespace
 
+int VisitObjects(const ModelRegistry& registry, visitproc visit, void* arg) {
+  for (const std::string& id : registry.ListModels()) {
+    const std::optional<ModelInfo> info = registry.Peek(id);
+    if (info && info->foreign) Py_VISIT(static_cast<PyObject*>(info->foreign.get()));
+  }
+  return 0;
+}
+
+void DropObjects(ModelRegistry& registry) {
+  for (const std::string& id : registry.ListModels()) {
+    const std::optional<ModelInfo> info = registry.Peek(id);
+    if (info && info->foreign) registry.Unregister(id);
+  }
+}
+
 void BindRegistry(nb::module_& module) {
-  nb::class_<PyRegistry>(module, "ModelRegistry")
+  nb::class_<PyRegistry>(module, "ModelRegistry", nb::type_slots(kRegistrySlots))
       .def(
           "__init__",
           [](PyRegistry* self, std::int64_t max_models) {
-            new (self) PyRegistry{Unwrap(ModelRegistry::Create(max_models))};
+            new (self) PyRegistry(Unwrap(ModelRegistry::Create(max_models)));
           },
           nb::arg("max_models"))
       .def("register", &Register, nb::arg("model_id"), nb::arg("object"), nb::arg("memory_mb"))

@@ -2,13 +2,27 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
+#include "gil.h"
 #include "mdsa/model_registry.h"
 
 namespace mdsa::python {
 
+// For the garbage collector, to whom the one owner of a registry shows the Python objects in it.
+int VisitObjects(const ModelRegistry& registry, visitproc visit, void* arg);
+void DropObjects(ModelRegistry& registry);
+
 struct PyRegistry {
+  explicit PyRegistry(std::shared_ptr<ModelRegistry> shared, nb::object owning_manager = {})
+      : registry(std::move(shared)), manager(std::move(owning_manager)) {}
+  PyRegistry(PyRegistry&&) = default;
+  PyRegistry(const PyRegistry&) = delete;
+  PyRegistry& operator=(const PyRegistry&) = delete;
+  ~PyRegistry() { DropWithoutGil(registry); }
+
   std::shared_ptr<ModelRegistry> registry;
+  nb::object manager;  // the owner of `registry`; invalid if that is this object
 };
 
 }  // namespace mdsa::python

@@ -28,7 +28,7 @@ TextStream::~TextStream() {
     StopAndJoin();
     return;
   }
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   StopAndJoin();
 }
 
@@ -39,15 +39,18 @@ void TextStream::Run(std::stop_token stop) {
     changed_.notify_all();
     return true;
   };
-  auto result = model_.With([&](const auto& model) {
-    return model.GenerateText(prompt_, options_, on_text, add_special_tokens_, stop);
-  });
-  const std::lock_guard lock(mutex_);
-  if (result) {
-    finish_reason_ = result->finish_reason;
-  } else {
-    error_ = std::move(result).error();
+  std::optional<FinishReason> reason;
+  std::exception_ptr error;
+  try {
+    reason = Unwrap(model_.With([&](const auto& model) {
+               return model.GenerateText(prompt_, options_, on_text, add_special_tokens_, stop);
+             })).finish_reason;
+  } catch (...) {
+    error = std::current_exception();
   }
+  const std::lock_guard lock(mutex_);
+  finish_reason_ = reason;
+  error_ = std::move(error);
   ended_ = true;
   changed_.notify_all();
 }
@@ -55,7 +58,7 @@ void TextStream::Run(std::stop_token stop) {
 std::optional<std::string> TextStream::Next() {
   while (true) {
     {
-      const nb::gil_scoped_release release;
+      const GilRelease release;
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, kSignalInterval, [this] { return ended_ || !pieces_.empty(); });
       if (!pieces_.empty()) {
@@ -63,7 +66,7 @@ std::optional<std::string> TextStream::Next() {
         pieces_.pop_front();
         return piece;
       }
-      if (error_) throw NativeError(*std::exchange(error_, std::nullopt));
+      if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
       if (ended_) return std::nullopt;
     }
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
@@ -71,11 +74,11 @@ std::optional<std::string> TextStream::Next() {
 }
 
 void TextStream::Close() {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   StopAndJoin();
   const std::lock_guard lock(mutex_);
   pieces_.clear();
-  error_.reset();
+  error_ = nullptr;
 }
 
 std::optional<FinishReason> TextStream::finish_reason() const {

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -24,7 +25,7 @@ class TextStream {
   TextStream(const TextStream&) = delete;
   TextStream& operator=(const TextStream&) = delete;
 
-  // The next piece; nullopt at the end. Throws NativeError once if the generation failed. Called
+  // The next piece; nullopt at the end. Throws once what made the generation fail. Called
   // with the GIL, which it gives up while it waits; notices signals.
   std::optional<std::string> Next();
   // Stops the work, waits for its end and drops the pieces not yet taken.
@@ -45,7 +46,7 @@ class TextStream {
   std::condition_variable changed_;
   std::deque<std::string> pieces_;
   bool ended_ = false;
-  std::optional<Error> error_;
+  std::exception_ptr error_;  // until Next has thrown it
   std::optional<FinishReason> finish_reason_;
 
   std::mutex join_mutex_;

@@ -14,20 +14,21 @@
 #include "bindings.h"
 #include "convert.h"
 #include "error.h"
+#include "gil.h"
 #include "models/checkpoint_tokenizer.h"
 
 namespace mdsa::python {
 namespace {
 
 std::shared_ptr<const Tokenizer> FromDirectory(const std::string& directory) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return Unwrap(TokenizerFromFolder(directory));
 }
 
 std::vector<TokenId> Encode(const Tokenizer& self, const nb::str& text, bool add_special_tokens,
                             std::int64_t max_length) {
   const std::string utf8 = ToUtf8(text);
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return self.Encode(utf8, {add_special_tokens, max_length}).ids;
 }
 
@@ -35,7 +36,7 @@ std::vector<TokenId> EncodePair(const Tokenizer& self, const nb::str& first, con
                                 bool add_special_tokens, std::int64_t max_length) {
   const std::string utf8_first = ToUtf8(first);
   const std::string utf8_second = ToUtf8(second);
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return self.EncodePair(utf8_first, utf8_second, {add_special_tokens, max_length}).ids;
 }
 
@@ -52,7 +53,7 @@ nb::list EncodeBatch(const Tokenizer& self, const nb::list& texts, const nb::obj
   std::vector<Encoding> encodings;
   encodings.reserve(firsts.size());
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     for (std::size_t i = 0; i < firsts.size(); ++i) {
       encodings.push_back(seconds.empty() ? self.Encode(firsts[i], options)
                                           : self.EncodePair(firsts[i], seconds[i], options));
@@ -67,14 +68,14 @@ nb::list EncodeBatch(const Tokenizer& self, const nb::list& texts, const nb::obj
 
 std::string Decode(const Tokenizer& self, const std::vector<TokenId>& ids,
                    bool skip_special_tokens) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   return self.Decode(ids, skip_special_tokens);
 }
 
 std::vector<std::string> DecodeBatch(const Tokenizer& self,
                                      const std::vector<std::vector<TokenId>>& rows,
                                      bool skip_special_tokens) {
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   std::vector<std::string> texts;
   texts.reserve(rows.size());
   for (const auto& ids : rows) texts.push_back(self.Decode(ids, skip_special_tokens));

@@ -22,6 +22,12 @@ endfunction()
 
 run(ignored ${CMAKE_COMMAND} --install ${BUILD_DIR} --config ${CONFIG} --prefix ${prefix})
 
+file(GLOB folders RELATIVE ${prefix} ${prefix}/*)
+list(REMOVE_ITEM folders bin include lib lib64 share)
+if(folders)
+  message(FATAL_ERROR "installed outside the folders of a prefix: ${folders}")
+endif()
+
 # An installed package may move: it must not know where it was built.
 file(GLOB_RECURSE package_files ${prefix}/*.cmake)
 list(LENGTH package_files count)

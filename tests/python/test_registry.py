@@ -6,7 +6,7 @@ import pytest
 
 from mdsa import ModelConfig
 from mdsa.errors import AlreadyExistsError, InvalidArgumentError
-from mdsa.models import ModelInfo, ModelRegistry
+from mdsa.models import ModelInfo, ModelManager, ModelRegistry
 
 CONFIG = ModelConfig.for_tier1()
 
@@ -33,6 +33,29 @@ def test_objects_keep_their_identity():
     assert info.model is model
     assert info.tokenizer is tokenizer
     assert info.config is CONFIG
+
+
+def test_cycles_through_a_registry_are_freed():
+    class Application:
+        def __init__(self, registry):
+            self.registry = registry
+            registry.register("self", None, self)
+
+    for make in (ModelRegistry, lambda: ModelManager().registry):
+        application = Application(make())
+        gone = weakref.ref(application)
+        del application
+        gc.collect()
+        assert gone() is None
+
+
+def test_a_collection_leaves_reachable_entries():
+    manager = ModelManager()
+    manager.registry.register("m", None, Thing())
+    others = [manager._native.registry() for _ in range(2)]  # more views of the same entries
+    gc.collect()
+    assert isinstance(manager.registry.get("m").model, Thing)
+    assert len(others[0]) == 1
 
 
 @pytest.mark.parametrize("model", ["a string", {"type": "test"}, None, 3, lambda: 0])
