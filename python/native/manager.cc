@@ -53,6 +53,7 @@ void BindManager(nb::module_& module) {
             options.cache_dir = cache_dir;
             // Its destructor waits for loads, which may be freeing Python objects.
             const auto destroy = [](ModelManager* manager) {
+              if (!HoldsLiveGil()) return delete manager;
               const nb::gil_scoped_release release;
               delete manager;
             };
