@@ -34,7 +34,7 @@ class ProgressRelay {
   void Disconnect() MDSA_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
     sink_ = nullptr;
-    no_call_.Wait(mutex_, {}, [this] { return calls_ == 0; });
+    no_call_.Wait(mutex_, {}, [this]() MDSA_REQUIRES(mutex_) { return calls_ == 0; });
   }
 
  private:
