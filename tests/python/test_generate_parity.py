@@ -10,6 +10,8 @@ import transformers
 from mdsa import ModelConfig, _native
 from mdsa.models import ModelLoader
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SIZES = dict(vocab_size=97, intermediate_size=76, num_hidden_layers=3, max_position_embeddings=64)
 SHAPES = {
     "llama-1-head": ("Llama", 32, 1, 1),
@@ -20,15 +22,6 @@ SHAPES = {
     "phi-3-heads": ("Phi", 48, 3, 3),
 }
 LENGTHS = (1, 4, 7, 8, 15)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_torch_thread():
-    """On shared cores PyTorch's waiting threads slow these small steps down twenty times."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def load(path):
