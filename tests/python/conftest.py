@@ -85,6 +85,17 @@ def classifier_dir(tmp_path_factory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread():
+    """On shared cores PyTorch's waiting threads slow these small steps down twenty times."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def run_python(code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     """Runs `code` in a fresh interpreter; its output is text, its failure an assertion."""
     environment = {**os.environ, **variables}

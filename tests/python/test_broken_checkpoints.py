@@ -1,4 +1,4 @@
-"""Checkpoints in several files, and broken ones: the error names the part, nothing leaks, what is loaded goes on."""
+"""Checkpoints in several files, and broken ones: errors name the part, and nothing else suffers."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def broken(request, minilm_dir, tmp_path):
 def test_what_was_loaded_before_still_works(minilm_dir, broken):
     path, part = broken
     manager = mdsa.ModelManager(max_models=2)
-    model, tokenizer = manager.get_or_load("good", ModelConfig.for_tier1(minilm_dir))
+    model, _ = manager.get_or_load("good", ModelConfig.for_tier1(minilm_dir))
     expected = model.embed(["still works"])
     with pytest.raises(ValueError, match="^Model loading failed: ") as caught:
         manager.get_or_load("bad", config_of(path))

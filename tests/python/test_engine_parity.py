@@ -11,6 +11,8 @@ from bitsandbytes import functional as bnb
 from mdsa import ModelConfig, QuantizationType
 from mdsa.models import ModelLoader
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 PROMPTS = [
     "The capital of France is",
     "Once upon a time",

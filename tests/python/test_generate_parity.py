@@ -1,4 +1,4 @@
-"""Generation against transformers: padded batches, sampling, repetition penalty, every instruction set."""
+"""Generation against transformers: padded batches, sampling, penalties, every kernel target."""
 
 import json
 
@@ -10,6 +10,8 @@ import transformers
 from mdsa import ModelConfig, _native
 from mdsa.models import ModelLoader
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 SIZES = dict(vocab_size=97, intermediate_size=76, num_hidden_layers=3, max_position_embeddings=64)
 SHAPES = {
     "llama-1-head": ("Llama", 32, 1, 1),
@@ -20,15 +22,6 @@ SHAPES = {
     "phi-3-heads": ("Phi", 48, 3, 3),
 }
 LENGTHS = (1, 4, 7, 8, 15)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_torch_thread():
-    """On shared cores PyTorch's waiting threads slow these small steps down twenty times."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def load(path):
@@ -78,7 +71,9 @@ def test_logits_for_unusual_head_counts(pair):
     with torch.no_grad():
         expected = oracle(torch.tensor(ids), attention_mask=torch.tensor(mask)).logits.numpy()
     kept = mask.astype(bool)
-    np.testing.assert_allclose(model(ids, attention_mask=mask).logits[kept], expected[kept], atol=2e-5)
+    np.testing.assert_allclose(
+        model(ids, attention_mask=mask).logits[kept], expected[kept], atol=2e-5
+    )
 
 
 def test_a_padded_batch_continues_as_each_prompt_alone(pair):
@@ -94,9 +89,17 @@ def test_a_padded_batch_continues_as_each_prompt_alone(pair):
 
 def test_a_repetition_penalty_gives_the_same_greedy_tokens(smollm2_hf):
     tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2_hf)
-    oracle = transformers.AutoModelForCausalLM.from_pretrained(smollm2_hf, dtype=torch.float32).eval()
+    oracle = transformers.AutoModelForCausalLM.from_pretrained(
+        smollm2_hf, dtype=torch.float32
+    ).eval()
     model = load(smollm2_hf)
-    for prompt in ("The capital of France is", "Roses are red,", "1, 2, 3, 5, 8,", "# Introduction\n", "la la la la"):
+    for prompt in (
+        "The capital of France is",
+        "Roses are red,",
+        "1, 2, 3, 5, 8,",
+        "# Introduction\n",
+        "la la la la",
+    ):
         ids = tokenizer(prompt, return_tensors="pt").input_ids
         options = dict(max_new_tokens=20, do_sample=False, repetition_penalty=1.3)
         expected = oracle.generate(ids, pad_token_id=0, **options)[0].tolist()
@@ -115,8 +118,10 @@ SAMPLING = {
 DRAWS = 2000
 
 
-def probabilities(oracle, prompt, temperature=1.0, top_k=50, top_p=None, min_p=None, repetition_penalty=None):
-    """What transformers draws the next token from: its processors, in the order of its generate()."""
+def probabilities(
+    oracle, prompt, temperature=1.0, top_k=50, top_p=None, min_p=None, repetition_penalty=None
+):
+    """What transformers draws the next token from: its processors in the order of generate()."""
     steps = transformers.LogitsProcessorList()
     if repetition_penalty is not None:
         steps.append(transformers.RepetitionPenaltyLogitsProcessor(repetition_penalty))
@@ -145,12 +150,18 @@ def test_samples_follow_the_distribution_of_transformers(small_llama, options):
     model, oracle = small_llama
     prompt = [5, 23, 71, 8, 42]
     expected = probabilities(oracle, prompt, **options)
-    drawn = model.generate([prompt] * DRAWS, max_new_tokens=1, do_sample=True, seed=7, **{"temperature": 1.0, **options})
+    drawn = model.generate(
+        [prompt] * DRAWS,
+        max_new_tokens=1,
+        do_sample=True,
+        seed=7,
+        **{"temperature": 1.0, **options},
+    )
     counts = np.bincount(drawn[:, -1], minlength=len(expected))
     assert not counts[expected == 0].any()
     # Every token that should come up at least ten times on average does.
     assert counts[expected * DRAWS >= 10].all()
-    # Rare tokens together, so that each class has enough draws for the statistic to be of chi-square.
+    # Rare tokens together: the statistic is of chi-square only if no class has too few draws.
     rare = expected * DRAWS < 5
     classes = np.append(expected[~rare], expected[rare].sum())
     found = np.append(counts[~rare], counts[rare].sum())
@@ -166,7 +177,8 @@ GREEDY = """
 import json, sys
 import mdsa
 
-model, tokenizer = mdsa.ModelLoader().load(mdsa.ModelConfig.for_tier3(sys.argv[1], quantization="none"))
+config = mdsa.ModelConfig.for_tier3(sys.argv[1], quantization="none")
+model, tokenizer = mdsa.ModelLoader().load(config)
 ids = tokenizer("The capital of France is")["input_ids"]
 print(json.dumps(model.generate(ids, max_new_tokens=8)[0].tolist()))
 """
@@ -176,7 +188,8 @@ def test_every_instruction_set_gives_the_same_tokens(fresh_python, smollm2_hf):
     targets = ["portable", "avx2", "avx512", "avx512_bf16"]
     usable = targets[: targets.index(_native.detect_hardware()["kernel_target"]) + 1]
     answers = [
-        json.loads(fresh_python(GREEDY, smollm2_hf, MDSA_CPU_TARGET=target).stdout) for target in ["", *usable]
+        json.loads(fresh_python(GREEDY, smollm2_hf, MDSA_CPU_TARGET=target).stdout)
+        for target in ["", *usable]
     ]
     assert len(answers[0]) == 5 + 8
     assert answers == [answers[0]] * len(answers)

@@ -1,4 +1,4 @@
-"""Small random GGUF files, written by the gguf package, against transformers on the weights they stand for."""
+"""Small random GGUF files of the gguf package against transformers on the decoded weights."""
 
 import struct
 
@@ -19,7 +19,7 @@ SUPER_BLOCKS = [Kind.Q4_K, Kind.Q5_K, Kind.Q6_K]  # which the package only decod
 
 
 def random_super_blocks(kind, values):
-    """Blocks of random codes for values' shape, with scales that keep what they stand for near 0."""
+    """Blocks of random codes for values' shape, with scales that keep the weights near 0."""
     rng = np.random.default_rng(values.size)
     elements, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (values.size // elements, size), dtype=np.uint8)
@@ -58,7 +58,7 @@ def rows_of_heads(heads):
 
 
 class Writer:
-    """Writes tensors of a transformers model, and gives the model what the written ones stand for."""
+    """Writes tensors of a transformers model, which takes the decoded ones in their place."""
 
     def __init__(self, path, architecture, model, kind):
         self.file = gguf.GGUFWriter(path, architecture)
@@ -145,13 +145,21 @@ def write_phi(path, kind, fused=False):
         num_attention_heads=4,
         max_position_embeddings=64,
         layer_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+        },
     )
     model = randomized(transformers.PhiForCausalLM(config))
     writer = Writer(path, "phi2", model, kind)
     writer.sizes(config, writer.file.add_layer_norm_eps)
     writer.file.add_rope_dimension_count(8)
-    names = {"token_embd": "model.embed_tokens", "output_norm": "model.final_layernorm", "output": "lm_head"}
+    names = {
+        "token_embd": "model.embed_tokens",
+        "output_norm": "model.final_layernorm",
+        "output": "lm_head",
+    }
     for i in range(2):
         theirs = f"model.layers.{i}"
         names[f"blk.{i}.attn_norm"] = f"{theirs}.input_layernorm"
@@ -167,7 +175,10 @@ def write_phi(path, kind, fused=False):
     if fused:
         for i in range(2):
             for suffix in ("weight", "bias"):
-                parts = [writer.state[f"model.layers.{i}.self_attn.{part}_proj.{suffix}"] for part in "qkv"]
+                parts = [
+                    writer.state[f"model.layers.{i}.self_attn.{part}_proj.{suffix}"]
+                    for part in "qkv"
+                ]
                 writer.file.add_tensor(f"blk.{i}.attn_qkv.{suffix}", torch.cat(parts).numpy())
     writer.close()
     return model

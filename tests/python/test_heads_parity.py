@@ -12,7 +12,11 @@ import transformers
 from mdsa import ModelConfig
 from mdsa.models import ModelLoader
 
-TEXTS = ["A man is eating food.", "Eat.", "The girl is carrying a baby, and the baby is carrying the girl."]
+TEXTS = [
+    "A man is eating food.",
+    "Eat.",
+    "The girl is carrying a baby, and the baby is carrying the girl.",
+]
 POOLING = {
     "cls": lambda hidden: hidden[0],
     "max": lambda hidden: hidden.max(0).values,
@@ -32,7 +36,9 @@ def hidden_states(minilm_dir):
     tokenizer = transformers.AutoTokenizer.from_pretrained(minilm_dir)
     oracle = transformers.AutoModel.from_pretrained(minilm_dir, dtype=torch.float32).eval()
     with torch.no_grad():
-        return [oracle(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in TEXTS]
+        return [
+            oracle(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in TEXTS
+        ]
 
 
 def linked(source, target, *without):
@@ -52,14 +58,22 @@ def check_embeddings(folder, hidden_states, pool, normalized):
 @pytest.mark.parametrize("normalized", [True, False], ids=["normalized", "as-pooled"])
 @pytest.mark.parametrize("flags", [True, False], ids=["flags", "name"])
 @pytest.mark.parametrize("mode", POOLING)
-def test_pooling_of_a_sentence_transformers_folder(minilm_dir, tmp_path, hidden_states, mode, flags, normalized):
+def test_pooling_of_a_sentence_transformers_folder(
+    minilm_dir, tmp_path, hidden_states, mode, flags, normalized
+):
     folder = linked(minilm_dir, tmp_path, "1_Pooling", "modules.json")
     modules = json.loads((pathlib.Path(minilm_dir) / "modules.json").read_text())
     kept = [module for module in modules if normalized or not module["type"].endswith("Normalize")]
     (folder / "modules.json").write_text(json.dumps(kept))
     (folder / "1_Pooling").mkdir()
-    config = {f"pooling_mode_{flag}": name == mode for name, flag in FLAGS.items()} if flags else {"pooling_mode": mode}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 384, **config}))
+    config = (
+        {f"pooling_mode_{flag}": name == mode for name, flag in FLAGS.items()}
+        if flags
+        else {"pooling_mode": mode}
+    )
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 384, **config})
+    )
     check_embeddings(folder, hidden_states, POOLING[mode], normalized)
 
 
@@ -70,9 +84,15 @@ def test_a_folder_without_modules_gives_the_mean(minilm_dir, tmp_path, hidden_st
 
 HEADS = {
     "one-label": (dict(num_labels=1), torch.sigmoid),
-    "several-at-once": (dict(num_labels=4, problem_type="multi_label_classification"), torch.sigmoid),
+    "several-at-once": (
+        dict(num_labels=4, problem_type="multi_label_classification"),
+        torch.sigmoid,
+    ),
     "one-of-three": (dict(num_labels=3), lambda logits: logits.softmax(-1)),
-    "one-of-two": (dict(num_labels=2, problem_type="single_label_classification"), lambda logits: logits.softmax(-1)),
+    "one-of-two": (
+        dict(num_labels=2, problem_type="single_label_classification"),
+        lambda logits: logits.softmax(-1),
+    ),
 }
 
 
@@ -81,7 +101,12 @@ def test_scores_of_a_classifier(classifier_dir, tmp_path, options, scores_of):
     shutil.copy(pathlib.Path(classifier_dir) / "vocab.txt", tmp_path)
     torch.manual_seed(3)
     config = transformers.BertConfig(
-        vocab_size=10, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, **options
+        vocab_size=10,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        **options,
     )
     oracle = transformers.BertForSequenceClassification(config).eval()
     with torch.no_grad():
@@ -92,8 +117,12 @@ def test_scores_of_a_classifier(classifier_dir, tmp_path, options, scores_of):
     texts = ["so good", "bad news", "good news so bad"]
     for text, labels in zip(texts, model.classify(texts), strict=True):
         with torch.no_grad():
-            logits = oracle(**{key: torch.tensor([value]) for key, value in tokenizer(text).items()}).logits[0]
+            logits = oracle(
+                **{key: torch.tensor([value]) for key, value in tokenizer(text).items()}
+            ).logits[0]
         expected = {config.id2label[i]: score for i, score in enumerate(scores_of(logits).tolist())}
-        assert {label["label"]: label["score"] for label in labels} == pytest.approx(expected, abs=1e-5)
+        assert {label["label"]: label["score"] for label in labels} == pytest.approx(
+            expected, abs=1e-5
+        )
         scores = [label["score"] for label in labels]
         assert scores == sorted(scores, reverse=True)

@@ -35,12 +35,9 @@ THREADS = 2
 
 
 def measure(fresh_python, path: str, quantization: str) -> dict[str, int]:
-    return json.loads(fresh_python(MEASURE, path, quantization, MDSA_NUM_THREADS=str(THREADS)).stdout)
-
-
-def source_bytes(folder_or_file: str) -> int:
-    path = pathlib.Path(folder_or_file)
-    return (path if path.is_file() else path / "model.safetensors").stat().st_size
+    return json.loads(
+        fresh_python(MEASURE, path, quantization, MDSA_NUM_THREADS=str(THREADS)).stdout
+    )
 
 
 def largest_source_tensor(folder_or_file: str) -> int:
@@ -69,8 +66,10 @@ def test_what_a_load_takes(request, fresh_python, source, quantization):
     assert measured["peak"] <= may_peak, measured
 
 
-def test_a_load_to_int4_never_holds_the_whole_source(fresh_python, smollm2_hf):
-    assert measure(fresh_python, smollm2_hf, "int4")["peak"] < source_bytes(smollm2_hf)
+@pytest.mark.parametrize("quantization", ["fp16", "bfloat16", "int8", "int4"])
+def test_a_conversion_never_holds_the_whole_source(fresh_python, smollm2_hf, quantization):
+    source = (pathlib.Path(smollm2_hf) / "model.safetensors").stat().st_size
+    assert measure(fresh_python, smollm2_hf, quantization)["peak"] < source
 
 
 def test_a_quantized_model_is_smaller(fresh_python, smollm2_hf):
