@@ -1,6 +1,7 @@
 // The scales' own 8-bit quantization. Its offset is a mean, whose rounding depends on the order of
 // the additions, so the order is part of the format: it is that of PyTorch's single-threaded fp32
 // sum over a contiguous vector on x86.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
