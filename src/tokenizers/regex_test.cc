@@ -73,6 +73,33 @@ TEST(Regex, AHostileRegexCannotHang) {
   EXPECT_EQ(RegexSpans("(a+)+$b", text), text);
 }
 
+// The limit is one for the whole text: each match here, or each failure, is cheap enough alone.
+TEST(Regex, AHostileRegexCannotHangBitByBit) {
+  const std::string text(200'000, 'a');
+  for (const char* const regex : {"(a|a){12}b|.", "(a|a){19}b|.", "(a|a){19}b", "(a+)+$b|x"}) {
+    const auto pattern = Pattern::FromRegex(regex);
+    ASSERT_TRUE(pattern.has_value());
+    std::size_t covered = 0;
+    pattern->ForEachSpan(text, [&](std::size_t begin, std::size_t end, bool) {
+      EXPECT_EQ(begin, covered);
+      covered = end;
+    });
+    EXPECT_EQ(covered, text.size());
+  }
+}
+
+TEST(Regex, ExpensiveMatchesAreFoundFarFromEachOther) {
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += std::string(1000, ' ') + std::string(3000, 'a') + "!";
+  int matches = 0;
+  (*Pattern::FromRegex("(?:a|b)+?!"))
+      .ForEachSpan(text, [&](std::size_t begin, std::size_t end, bool is_match) {
+        matches += is_match ? 1 : 0;
+        EXPECT_EQ(end - begin, is_match ? 3001u : 1000u);
+      });
+  EXPECT_EQ(matches, 20);
+}
+
 TEST(RegexTranslation, LeavesOtherSyntaxAlone) {
   EXPECT_EQ(*TranslateRegex(R"([[:alpha:]]\\s(?i:x)[]a])"), R"([[:alpha:]]\\s(?i:x)[]a])");
 }
