@@ -20,7 +20,7 @@ enum class ModelTier : std::uint8_t {
 enum class QuantizationType : std::uint8_t {
   kNone,  // as stored in the checkpoint
   kInt4,  // NF4 with double quantization, blocks of 64
-  kInt8,  // the weights of LLM.int8(), with fp32 activations
+  kInt8,  // the weights of LLM.int8(); no activation is rounded to 8 bits
   kFp16,
   kBFloat16,
 };

@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::array<const CodecKernels*, kTargetCount> kTables = {
 #if defined(__x86_64__)
-    &kPortableCodec, &kAvx2Codec, &kAvx512Codec
+    &kPortableCodec, &kAvx2Codec, &kAvx512Codec, &kAvx512Codec
 #else
-    &kPortableCodec, &kPortableCodec, &kPortableCodec
+    &kPortableCodec, &kPortableCodec, &kPortableCodec, &kPortableCodec
 #endif
 };
 

@@ -13,7 +13,8 @@
 namespace mdsa::kernels {
 namespace {
 
-constexpr std::array<std::string_view, kTargetCount> kNames = {"portable", "avx2", "avx512"};
+constexpr std::array<std::string_view, kTargetCount> kNames = {"portable", "avx2", "avx512",
+                                                               "avx512_vnni"};
 
 bool MachineHas(Target target) {
 #if defined(__x86_64__)
@@ -27,6 +28,8 @@ bool MachineHas(Target target) {
       return MachineHas(Target::kAvx2) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
+    case Target::kAvx512Vnni:
+      return MachineHas(Target::kAvx512) && __builtin_cpu_supports("avx512vnni");
   }
   return false;
 #else

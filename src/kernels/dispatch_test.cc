@@ -45,7 +45,7 @@ TEST_F(DispatchTest, UnknownTargetIsAnInvalidArgumentAndChangesNothing) {
 
 TEST_F(DispatchTest, TargetThatTheMachineLacksIsUnsupportedAndChangesNothing) {
   ASSERT_TRUE(SelectTarget("portable"));
-  for (const std::string_view name : {"avx2", "avx512"}) {
+  for (const std::string_view name : {"avx2", "avx512", "avx512_vnni"}) {
     if (std::ranges::find(SupportedTargets(), name) != SupportedTargets().end()) continue;
     const Status status = SelectTarget(name);
     ASSERT_FALSE(status) << name;

@@ -16,7 +16,7 @@ namespace {
 const MatMulKernels& ActiveKernels() {
 #if defined(__x86_64__)
   static constexpr std::array<const MatMulKernels*, kTargetCount> kTables = {
-      &kMatMulPortable, &kMatMulAvx2, &kMatMulAvx512};
+      &kMatMulPortable, &kMatMulAvx2, &kMatMulAvx512, &kMatMulAvx512Vnni};
   return *kTables[static_cast<std::size_t>(CurrentTarget())];
 #else
   return kMatMulPortable;
@@ -32,61 +32,93 @@ constexpr std::int64_t kMinPrepareValues = std::int64_t{1} << 14;
 
 // How one task is cut: units of `panel_rows` weight rows x `splits` parts of the activation rows.
 struct Plan {
-  bool packed = false;
   std::int64_t splits = 1;
   std::int64_t units = 0;       // row groups * splits
   std::int64_t first_unit = 0;  // in the numbering over all tasks
 };
 
-// Rows of activations, or chunks of packed ones.
-std::int64_t Parts(const MatMulKernels& kernels, bool packed, std::int64_t m) {
-  return packed ? ChunkCount(m, kernels.max_chunk_rows) : m;
-}
+// A product of tasks that want the same layout.
+struct Product {
+  const MatMulKernels& kernels;
+  ActivationLayout layout;
+  ActivationArgs activations;
+  std::int64_t parts;  // rows or chunks of activations
+};
 
-Plan MakePlan(const MatMulKernels& kernels, const WeightView& weight, std::int64_t m, int threads) {
+Plan MakePlan(const Product& product, const WeightView& weight, int threads) {
   Plan plan;
-  plan.packed = kernels.pays_to_pack(weight, m);
-  const std::int64_t groups = CeilDiv(weight.rows, kernels.panel_rows);
-  if (plan.packed && groups > 0 && groups < 4 * threads) {
-    // Few outputs: split the activation rows too, though each part packs the panel again.
-    const std::int64_t chunks = Parts(kernels, plan.packed, m);
+  const std::int64_t groups = CeilDiv(weight.rows, product.kernels.panel_rows);
+  if (product.parts < product.activations.m && groups > 0 && groups < 4 * threads) {
+    // Few outputs: split the chunks too, though each part packs the panel of weights again.
     const std::int64_t wanted = CeilDiv(4 * threads, groups);
-    plan.splits = std::max<std::int64_t>(1, std::min(wanted, chunks / 4));
+    plan.splits = std::max<std::int64_t>(1, std::min(wanted, product.parts / 4));
   }
   plan.units = groups * plan.splits;
   return plan;
 }
 
-void PackActivations(const MatMulKernels& kernels, const ActivationArgs& args, float* packed,
-                     ThreadPool& pool) {
-  const std::int64_t chunks = Parts(kernels, true, args.m);
-  const std::int64_t values = args.cols * std::max<std::int64_t>(1, args.m / chunks);
-  const std::int64_t grain = std::max<std::int64_t>(CeilDiv(chunks, 2 * pool.threads()),
+void Arrange(const Product& product, std::byte* arranged, ThreadPool& pool) {
+  if (product.layout == ActivationLayout::kRows) return;
+  const ActivationArgs& args = product.activations;
+  const std::int64_t values = args.cols * std::max<std::int64_t>(1, args.m / product.parts);
+  const std::int64_t grain = std::max<std::int64_t>(CeilDiv(product.parts, 2 * pool.threads()),
                                                     kMinPrepareValues / (values + 1) + 1);
-  pool.ParallelFor(chunks, grain, [&](std::int64_t begin, std::int64_t end) {
-    kernels.pack_activations(args, begin, end, packed);
+  pool.ParallelFor(product.parts, grain, [&](std::int64_t begin, std::int64_t end) {
+    product.kernels.arrange(product.layout, args, begin, end, arranged);
   });
 }
 
 // Units [begin, end) of one task, numbered from 0.
-void RunUnits(const MatMulKernels& kernels, const Plan& plan, const ProductArgs& args,
-              std::int64_t begin, std::int64_t end) {
-  const auto multiply = plan.packed ? kernels.multiply_packed : kernels.multiply_dots;
+void RunUnits(const Product& product, const Plan& plan, const ProductArgs& args, std::int64_t begin,
+              std::int64_t end) {
+  const std::int64_t panel_rows = product.kernels.panel_rows;
   const std::int64_t rows = args.task->weight.rows;
-  const std::int64_t parts = Parts(kernels, plan.packed, args.activations.m);
   const std::int64_t groups = plan.units / plan.splits;
   while (begin < end) {
     const std::int64_t split = begin / groups;
     const std::int64_t last = std::min(end, (split + 1) * groups);
-    multiply(args, (begin - split * groups) * kernels.panel_rows,
-             std::min(rows, (last - split * groups) * kernels.panel_rows),
-             ChunkBegin(parts, plan.splits, split), ChunkBegin(parts, plan.splits, split + 1));
+    product.kernels.multiply(product.layout, args, (begin - split * groups) * panel_rows,
+                             std::min(rows, (last - split * groups) * panel_rows),
+                             ChunkBegin(product.parts, plan.splits, split),
+                             ChunkBegin(product.parts, plan.splits, split + 1));
     begin = last;
   }
 }
 
-std::int64_t PackedBytes(std::int64_t m, std::int64_t cols) {
-  return RoundUp(SaturatingProduct({m, cols, sizeof(float)}), kScratchAlignment);
+// The plans of one product stay on the stack; a longer list runs as several.
+constexpr std::size_t kMaxTasks = 8;
+
+void Run(const Product& product, std::span<const MatMulTask> tasks, std::byte* arranged,
+         std::byte* tiles, ThreadPool& pool) {
+  std::array<Plan, kMaxTasks> plans;
+  std::int64_t units = 0;
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    plans[t] = MakePlan(product, tasks[t].weight, pool.threads());
+    plans[t].first_unit = units;
+    units += plans[t].units;
+  }
+  Arrange(product, arranged, pool);
+  const ActivationArgs& activations = product.activations;
+  const std::int64_t unit_work =
+      product.kernels.panel_rows * activations.m * activations.cols / plans[0].splits + 1;
+  const std::int64_t grain = std::max(CeilDiv(units, kRangesPerThread * pool.threads()),
+                                      CeilDiv(kMinRangeWork, unit_work));
+  ParallelForSlots(pool, units, grain,
+                   [&](std::int64_t begin, std::int64_t end, std::int64_t slot) {
+                     for (std::size_t t = 0; t < tasks.size(); ++t) {
+                       const Plan& plan = plans[t];
+                       const std::int64_t from = std::max<std::int64_t>(begin - plan.first_unit, 0);
+                       const std::int64_t to = std::min(end - plan.first_unit, plan.units);
+                       if (from >= to) continue;
+                       const ProductArgs args{activations, arranged, &tasks[t],
+                                              tiles + slot * kProductScratchBytes};
+                       RunUnits(product, plan, args, from, to);
+                     }
+                   });
+}
+
+std::int64_t ArrangedBytes(std::int64_t m, std::int64_t cols) {
+  return SaturatingProduct({m, RoundUp(cols, kArrangedColumns), sizeof(float)});
 }
 
 }  // namespace
@@ -103,51 +135,30 @@ void DecodeRow(const WeightView& weight, std::int64_t row, float* out) {
 }
 
 std::size_t MatMulScratchBytes(std::int64_t m, std::int64_t cols, int threads) {
-  return static_cast<std::size_t>(PackedBytes(m, cols) +
+  return static_cast<std::size_t>(ArrangedBytes(m, cols) +
                                   SaturatingProduct({threads, kProductScratchBytes}));
 }
 
 void MatMul(const float* x, std::int64_t x_stride, std::int64_t m,
             std::span<const MatMulTask> tasks, std::span<std::byte> scratch, ThreadPool& pool) {
-  // A longer list runs as several: the plans stay on the stack.
-  constexpr std::size_t kMaxTasks = 8;
-  for (; tasks.size() > kMaxTasks; tasks = tasks.subspan(kMaxTasks)) {
-    MatMul(x, x_stride, m, tasks.first(kMaxTasks), scratch, pool);
-  }
   if (m <= 0 || tasks.empty()) return;
   const MatMulKernels& kernels = ActiveKernels();
   const ActivationArgs activations{
       .x = x, .x_stride = x_stride, .m = m, .cols = tasks[0].weight.cols};
   MDSA_DCHECK(scratch.size() >= MatMulScratchBytes(m, activations.cols, pool.threads()));
   MDSA_DCHECK(reinterpret_cast<std::uintptr_t>(scratch.data()) % kScratchAlignment == 0);
-  auto* const packed = reinterpret_cast<float*>(scratch.data());
-  std::byte* const tiles = scratch.data() + PackedBytes(m, activations.cols);
-  std::array<Plan, kMaxTasks> plans;
-  std::int64_t units = 0;
-  bool any_packed = false;
-  for (std::size_t t = 0; t < tasks.size(); ++t) {
-    MDSA_DCHECK(tasks[t].weight.cols == activations.cols);
-    plans[t] = MakePlan(kernels, tasks[t].weight, m, pool.threads());
-    plans[t].first_unit = units;
-    units += plans[t].units;
-    any_packed = any_packed || plans[t].packed;
+  std::byte* const tiles = scratch.data() + ArrangedBytes(m, activations.cols);
+  while (!tasks.empty()) {
+    const ActivationLayout layout = kernels.choose_layout(tasks[0].weight, m);
+    std::size_t count = 0;
+    for (; count < std::min(tasks.size(), kMaxTasks); ++count) {
+      MDSA_DCHECK(tasks[count].weight.cols == activations.cols);
+      if (kernels.choose_layout(tasks[count].weight, m) != layout) break;
+    }
+    const Product product{kernels, layout, activations, ChunkCount(m, kernels.chunk_rows(layout))};
+    Run(product, tasks.first(count), scratch.data(), tiles, pool);
+    tasks = tasks.subspan(count);
   }
-  if (any_packed) PackActivations(kernels, activations, packed, pool);
-  const std::int64_t unit_work = kernels.panel_rows * m * activations.cols / plans[0].splits + 1;
-  const std::int64_t grain = std::max(CeilDiv(units, kRangesPerThread * pool.threads()),
-                                      CeilDiv(kMinRangeWork, unit_work));
-  ParallelForSlots(pool, units, grain,
-                   [&](std::int64_t begin, std::int64_t end, std::int64_t slot) {
-                     for (std::size_t t = 0; t < tasks.size(); ++t) {
-                       const Plan& plan = plans[t];
-                       const std::int64_t from = std::max<std::int64_t>(begin - plan.first_unit, 0);
-                       const std::int64_t to = std::min(end - plan.first_unit, plan.units);
-                       if (from >= to) continue;
-                       const ProductArgs args{activations, packed, &tasks[t],
-                                              tiles + slot * kProductScratchBytes};
-                       RunUnits(kernels, plan, args, from, to);
-                     }
-                   });
 }
 
 }  // namespace mdsa::kernels

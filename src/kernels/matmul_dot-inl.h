@@ -151,6 +151,18 @@ inline float RowScale(const WeightView& weight, std::int64_t row) {
   return weight.format == WeightFormat::kInt8 ? weight.row_scale[row] * quant::kInt8Inverse : 1.0f;
 }
 
+// The finished sums of rows [row, row + n) to the output.
+inline void WriteSums(const MatMulTask& task, const float* sums, std::int64_t m, std::int64_t row,
+                      std::int64_t n, bool scaled, float* out) {
+  for (std::int64_t j = 0; j < n; ++j) {
+    const float scale = scaled ? RowScale(task.weight, row + j) : 1.0f;
+    const float bias = task.bias != nullptr ? task.bias[row + j] : 0.0f;
+    for (std::int64_t i = 0; i < m; ++i) {
+      out[i * task.out_stride + row + j] = sums[i * kDotTileN + j] * scale + bias;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace MDSA_TARGET_NAMESPACE
 }  // namespace mdsa::kernels

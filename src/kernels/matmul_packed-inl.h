@@ -167,6 +167,7 @@ inline void MultiplyPacked(const ProductArgs& args, std::int64_t row_begin, std:
   const std::int64_t chunks = ChunkCount(m, kMaxTileRows);
   const MatMulTask& task = *args.task;
   const std::int64_t cols = task.weight.cols;
+  const auto* packed = reinterpret_cast<const float*>(args.arranged);
   auto* panel = reinterpret_cast<float*>(args.scratch);
   float* piece = panel + kMaxPanelRows * kPanelDepth;
   for (std::int64_t row = row_begin; row < row_end; row += kPanelRows) {
@@ -185,7 +186,7 @@ inline void MultiplyPacked(const ProductArgs& args, std::int64_t row_begin, std:
         const std::int64_t first = ChunkBegin(m, chunks, c);
         const std::int64_t height = ChunkBegin(m, chunks, c + 1) - first;
         to.out = task.out + first * task.out_stride + row;
-        PackedChunkOfHeight(height, args.packed + first * cols + k0 * height, panel, depth, to);
+        PackedChunkOfHeight(height, packed + first * cols + k0 * height, panel, depth, to);
       }
       k0 += depth;
     } while (k0 < cols);

@@ -8,20 +8,8 @@ namespace mdsa::kernels {
 namespace MDSA_TARGET_NAMESPACE {
 namespace {
 
-// The finished sums of rows [row, row + n) to the output.
-inline void WriteSums(const MatMulTask& task, const float* sums, std::int64_t m, std::int64_t row,
-                      std::int64_t n, bool scaled, float* out) {
-  for (std::int64_t j = 0; j < n; ++j) {
-    const float scale = scaled ? RowScale(task.weight, row + j) : 1.0f;
-    const float bias = task.bias != nullptr ? task.bias[row + j] : 0.0f;
-    for (std::int64_t i = 0; i < m; ++i) {
-      out[i * task.out_stride + row + j] = sums[i * kDotTileN + j] * scale + bias;
-    }
-  }
-}
-
-void MultiplyDots(const ProductArgs& args, std::int64_t row_begin, std::int64_t row_end,
-                  std::int64_t begin, std::int64_t end) {
+inline void MultiplyDots(const ProductArgs& args, std::int64_t row_begin, std::int64_t row_end,
+                         std::int64_t begin, std::int64_t end) {
   const WeightView& weight = args.task->weight;
   auto* buffer = reinterpret_cast<float*>(args.scratch);
   const bool stored = HasVectorDecoder(weight.format);
@@ -57,17 +45,36 @@ void MultiplyDots(const ProductArgs& args, std::int64_t row_begin, std::int64_t 
 constexpr std::int64_t kMinPackedRows = 10;
 constexpr std::int64_t kMinPackedRowsDecoded = 8;  // formats the dot product decodes to a buffer
 
-bool PaysToPack(const WeightView& weight, std::int64_t m) {
-  return m >= (HasVectorDecoder(weight.format) ? kMinPackedRows : kMinPackedRowsDecoded);
+inline ActivationLayout ChooseLayout(const WeightView& weight, std::int64_t m) {
+  const bool pack = m >= (HasVectorDecoder(weight.format) ? kMinPackedRows : kMinPackedRowsDecoded);
+  return pack ? ActivationLayout::kChunks : ActivationLayout::kRows;
 }
 
-constexpr MatMulKernels kVectorKernels = {
-    .max_chunk_rows = kMaxTileRows,
+inline int ChunkRows(ActivationLayout layout) {
+  return layout == ActivationLayout::kChunks ? kMaxTileRows : 1;
+}
+
+inline void Arrange(ActivationLayout, const ActivationArgs& args, std::int64_t begin,
+                    std::int64_t end, std::byte* arranged) {
+  PackActivations(args, begin, end, reinterpret_cast<float*>(arranged));
+}
+
+inline void Multiply(ActivationLayout layout, const ProductArgs& args, std::int64_t row_begin,
+                     std::int64_t row_end, std::int64_t begin, std::int64_t end) {
+  if (layout == ActivationLayout::kChunks) {
+    MultiplyPacked(args, row_begin, row_end, begin, end);
+  } else {
+    MultiplyDots(args, row_begin, row_end, begin, end);
+  }
+}
+
+// Of a target with no more than the vectors.
+[[maybe_unused]] constexpr MatMulKernels kVectorKernels = {
     .panel_rows = kPanelRows,
-    .pays_to_pack = PaysToPack,
-    .pack_activations = PackActivations,
-    .multiply_dots = MultiplyDots,
-    .multiply_packed = MultiplyPacked,
+    .choose_layout = ChooseLayout,
+    .chunk_rows = ChunkRows,
+    .arrange = Arrange,
+    .multiply = Multiply,
     .decode = Decode,
 };
 

@@ -12,7 +12,7 @@ namespace mdsa::kernels {
 const OpKernels& ActiveOpKernels() {
 #if defined(__x86_64__)
   static constexpr std::array<const OpKernels*, kTargetCount> kTables = {&kOpsPortable, &kOpsAvx2,
-                                                                         &kOpsAvx512};
+                                                                         &kOpsAvx512, &kOpsAvx512};
   return *kTables[static_cast<std::size_t>(CurrentTarget())];
 #else
   return kOpsPortable;

@@ -9,11 +9,12 @@ namespace mdsa::kernels {
 
 // Ordered from least to most capable; each includes the ones before it.
 enum class Target : std::uint8_t {
-  kPortable,  // plain C++
-  kAvx2,      // AVX2, FMA, F16C
-  kAvx512,    // AVX-512 F, BW, DQ, VL
+  kPortable,    // plain C++
+  kAvx2,        // AVX2, FMA, F16C
+  kAvx512,      // AVX-512 F, BW, DQ, VL
+  kAvx512Vnni,  // the same with VNNI
 };
-inline constexpr std::size_t kTargetCount = 3;
+inline constexpr std::size_t kTargetCount = 4;
 
 // The active target (dispatch.h). Thread-safe, one relaxed load.
 Target CurrentTarget();

@@ -208,7 +208,8 @@ TEST_F(ModelLoaderTest, AnEncoderNeedsRoomForItsLongestTextInOnePass) {
     model.batch_size = batch;
     return loader_.EstimateMemory(model).value().scratch_bytes;
   };
-  EXPECT_EQ(scratch(2048, 1), 4 * scratch(512, 1));
+  // Beside a part per thread, it grows with the longest text.
+  EXPECT_EQ(scratch(2048, 1) - scratch(1024, 1), 2 * (scratch(1024, 1) - scratch(512, 1)));
   EXPECT_GT(scratch(2048, 1), 2048u * 4 * (2 * 8 + 2 * 8 + 2 * 8 + 16));
   EXPECT_EQ(scratch(2048, 7), scratch(2048, 1));
   EXPECT_EQ(scratch(512, 7), scratch(512, 1));

@@ -54,7 +54,7 @@ def test_version(mdsa):
     assert text.splitlines()[0] == line.strip()
     facts = mdsa("version", "--json").json()
     assert facts["version"] in line and facts["compiler"]
-    assert facts["kernel_target"] in ("portable", "avx2", "avx512")
+    assert facts["kernel_target"] in ("portable", "avx2", "avx512", "avx512_vnni")
     assert mdsa("version", "--json", env={"MDSA_CPU_TARGET": "portable"}).json()["kernel_target"] == "portable"
 
 
