@@ -58,4 +58,4 @@ def test_prompt_tokens_are_those_of_the_chat_template(mdsa, workspace):
     for messages, options in (([question], []), ([system, question], ["--system", system["content"]])):
         answer = mdsa("run", SMOLLM2, question["content"], "-n", "1", "--json", *options).json()
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
-        assert answer["prompt_tokens"] == len(ids)
+        assert answer["prompt_tokens"] == len(ids["input_ids"])
