@@ -1,5 +1,7 @@
 #include "console.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -22,6 +24,10 @@ int WriteAll(int fd, std::string_view text) {
     const ssize_t written = write(fd, text.data(), text.size());
     if (written >= 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      // Somebody else made the pipe or terminal non-blocking; wait until it takes more.
+      pollfd wait{fd, POLLOUT, 0};
+      poll(&wait, 1, -1);
     } else if (errno != EINTR) {
       return errno;
     }
@@ -30,6 +36,14 @@ int WriteAll(int fd, std::string_view text) {
 }
 
 }  // namespace
+
+void KeepStandardStreamsTaken() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+    // The lowest free number is `fd`. Opened the wrong way round, so that using it stays an error.
+    [[maybe_unused]] const int opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
 
 Console::Console()
     : stdin_is_terminal_(isatty(STDIN_FILENO) == 1),

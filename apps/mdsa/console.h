@@ -10,6 +10,10 @@
 
 namespace mdsa::cli {
 
+// Takes the numbers of standard streams that the parent closed, before another file can get them.
+// To be called first.
+void KeepStandardStreamsTaken();
+
 // How a terminal wants to be drawn on.
 struct TerminalStyle {
   int width = 80;  // columns

@@ -40,7 +40,7 @@ std::expected<std::vector<Estimate>, Failure> EstimateAll(const EstimateOptions&
     names.clear();
     for (QuantizationType type : kAll) names.emplace_back(QuantizationTypeName(type));
   }
-  const ModelLoader loader = options.load.Loader();
+  const ModelLoader loader = ModelLoader();
   std::vector<Estimate> estimates;
   for (std::string& name : names) {
     ModelOptions load = options.load;
@@ -53,6 +53,13 @@ std::expected<std::vector<Estimate>, Failure> EstimateAll(const EstimateOptions&
     estimates.push_back({std::move(name), *memory});
   }
   return estimates;
+}
+
+// What the estimate counts with: the option, capped by the model's context. An encoder keeps no
+// cache, so that its cap does not show.
+std::int64_t CountedTokens(const EstimateOptions& options, const MemoryEstimate& memory) {
+  if (memory.kv_bytes_per_token == 0) return options.load.max_length;
+  return static_cast<std::int64_t>(memory.kv_bytes / memory.kv_bytes_per_token);
 }
 
 std::string Json(const EstimateOptions& options, const std::vector<Estimate>& estimates) {
@@ -68,14 +75,14 @@ std::string Json(const EstimateOptions& options, const std::vector<Estimate>& es
                     {"approximate", memory.approximate}});
   }
   return DumpJson({{"model", options.load.model},
-                   {"max_length", options.load.max_length},
+                   {"max_length", CountedTokens(options, estimates.front().memory)},
                    {"estimates", std::move(rows)}});
 }
 
 std::string OneText(const EstimateOptions& options, const MemoryEstimate& memory) {
   const std::string per_token =
       fmt::format("{} a token, {} tokens at most", HumanBytes(memory.kv_bytes_per_token),
-                  options.load.max_length);
+                  CountedTokens(options, memory));
   return Table(
       {{"weights", HumanBytes(memory.weights_bytes), ""},
        {"KV cache", HumanBytes(memory.kv_bytes), memory.kv_bytes_per_token > 0 ? per_token : ""},
@@ -96,7 +103,7 @@ std::string AllText(const EstimateOptions& options, const std::vector<Estimate>&
   std::string text = Table(rows, {false, true, true, true, true, true});
   if (estimates.front().memory.kv_bytes_per_token > 0) {
     text += fmt::format("\nKV cache of {} tokens, {} each (--max-length changes it).\n",
-                        options.load.max_length,
+                        CountedTokens(options, estimates.front().memory),
                         HumanBytes(estimates.front().memory.kv_bytes_per_token));
   }
   return text;

@@ -17,6 +17,7 @@
 #include "command_line.h"
 #include "exit_code.h"
 #include "model_options.h"
+#include "models/cache_dir.h"
 #include "models/checkpoint.h"
 #include "models/model_path.h"
 #include "options.h"
@@ -92,7 +93,10 @@ struct Subject {
 };
 
 std::expected<Subject, Failure> Open(const InspectOptions& options) {
-  std::vector<std::filesystem::path> folders = {options.load.Loader().cache_dir()};
+  // In the order of ModelLoader.
+  std::vector<std::filesystem::path> folders;
+  if (options.load.cache_dir) folders.push_back(ExpandHome(*options.load.cache_dir));
+  folders.push_back(ModelLoader().cache_dir());
   for (auto& folder : HubCacheDirs()) folders.push_back(std::move(folder));
   auto opened = [&]() -> Result<Checkpoint> {
     MDSA_ASSIGN(const auto path, ResolveModelPath(options.load.model, folders));

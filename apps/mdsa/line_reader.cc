@@ -19,9 +19,14 @@ constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
 Result<bool> ReadSome(int fd, std::string& buffer) {
   std::array<char, kChunkBytes> chunk;
   ssize_t got;
-  do {
-    got = read(fd, chunk.data(), chunk.size());
-  } while (got < 0 && errno == EINTR);
+  while ((got = read(fd, chunk.data(), chunk.size())) < 0) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      pollfd wait{fd, POLLIN, 0};
+      poll(&wait, 1, -1);
+    } else if (errno != EINTR) {
+      break;
+    }
+  }
   if (got < 0) return Err(ErrorCode::kIo, "standard input: {}", std::strerror(errno));
   buffer.append(chunk.data(), static_cast<std::size_t>(got));
   return got > 0;

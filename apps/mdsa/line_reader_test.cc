@@ -1,5 +1,6 @@
 #include "line_reader.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -101,6 +102,17 @@ TEST(ReadTextTest, ErrorOfTheSystemIsIo) {
   const auto text = ReadText(-1);
   ASSERT_FALSE(text);
   EXPECT_EQ(text.error().code(), ErrorCode::kIo);
+}
+
+TEST(LineReaderTest, WaitsForANonBlockingPipe) {
+  Pipe pipe;
+  ASSERT_EQ(fcntl(pipe.reader(), F_SETFL, O_NONBLOCK), 0);
+  std::thread writer([&] {
+    pipe.Write("some text\n");
+    pipe.Close();
+  });
+  EXPECT_EQ(ReadText(pipe.reader()), "some text");
+  writer.join();
 }
 
 }  // namespace

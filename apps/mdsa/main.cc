@@ -1,4 +1,4 @@
-// The command line: a door to the library that adds no behaviour of its own.
+// The command line: parses, calls the library, prints.
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -46,5 +46,6 @@ int Main(std::vector<std::string> arguments) {
 }  // namespace mdsa::cli
 
 int main(int argc, char** argv) {
+  mdsa::cli::KeepStandardStreamsTaken();
   return mdsa::cli::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -36,18 +36,13 @@ ModelConfig ModelOptions::Config() const {
   return config;
 }
 
-ModelLoader ModelOptions::Loader() const {
-  if (!cache_dir) return ModelLoader();
-  return ModelLoader(std::filesystem::path(*cache_dir));
-}
-
 void AddModelArgument(CLI::App& command, ModelOptions& options) {
   AsWritten(command.add_option("MODEL", options.model,
                                "Directory, GGUF file, or Hub id in the local caches"))
       ->required();
   AsWritten(command.add_option("--cache-dir", options.cache_dir,
                                "Where Hub ids are looked for first\n"
-                               "(default: $MDSA_HOME/models, ~/.mdsa/models)"))
+                               "(then $MDSA_HOME/models or ~/.mdsa/models)"))
       ->option_text("DIR");
 }
 
@@ -78,7 +73,7 @@ std::string ModelHint(const Error& error, const ModelOptions& options) {
   std::error_code ignored;
   if (error.code() == ErrorCode::kNotFound && !std::filesystem::exists(options.model, ignored)) {
     return "MODEL is a directory, a GGUF file, or the id of a model that is already in " +
-           options.Loader().cache_dir().string() + " or the Hugging Face cache";
+           ModelLoader().cache_dir().string() + " or the Hugging Face cache";
   }
   if (error.code() == ErrorCode::kResourceExhausted) {
     return "`mdsa estimate " + options.model + "` shows what each quantization needs";
@@ -99,7 +94,7 @@ std::expected<LoadedModel, Failure> LoadModel(const ModelOptions& options, const
   load.on_progress = [&bar](const LoadProgress& progress) {
     bar.Update(progress.bytes_done, progress.bytes_total);
   };
-  auto model = options.Loader().Load(options.Config(), load);
+  auto model = ModelLoader().Load(options.Config(), load);
   bar.Clear();
   if (!model) {
     std::string hint = ModelHint(model.error(), options);

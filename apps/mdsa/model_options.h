@@ -26,7 +26,6 @@ struct ModelOptions {
   std::optional<std::string> cache_dir;
 
   ModelConfig Config() const;
-  ModelLoader Loader() const;
 };
 
 // MODEL and --cache-dir.

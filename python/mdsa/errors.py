@@ -104,9 +104,9 @@ def error_for_code(code: str, message: str) -> MdsaError:
 
 def as_load_error(error: MdsaError) -> MdsaError:
     """The same error as ModelLoader.load reports it, for the caller to raise from the original."""
-    if isinstance(error, CancelledError):
-        return error
     text = str(error)
+    if isinstance(error, CancelledError):
+        return type(error)(text)
     if isinstance(error, ResourceExhaustedError) and "Insufficient memory" not in text:
         text = f"Insufficient memory: {text}"
     return type(error)(f"Model loading failed: {text}")

@@ -1,6 +1,7 @@
 """Pipes, terminals and signals."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -100,12 +101,59 @@ def test_text_is_streamed_and_ctrl_c_ends_it(mdsa):
 
 
 def test_ctrl_c_with_json_gives_what_there_is(mdsa):
-    process = mdsa.start(*ENDLESS, "--json", env={"TERM": "xterm"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    terminal = Terminal()
+    process = mdsa.start(*ENDLESS, "--json", env=SLOW_LOAD | {"TERM": "xterm"}, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=terminal.side)
+    drawn = b""
+    while not drawn.endswith(b"\r\x1b[K"):  # the bar is gone: it generates
+        drawn += os.read(terminal.main, 65536)
+    process.send_signal(signal.SIGINT)
+    os.close(terminal.side)
+    out, _ = process.communicate(timeout=60)
+    os.close(terminal.main)
+    assert process.returncode == 130
+    answer = json.loads(out)
+    assert answer["finish_reason"] == "cancelled"
+    assert answer["completion_tokens"] < 4000
+
+
+def test_closed_standard_streams(mdsa):
+    """Their numbers must not go to a file or pipe of the program itself."""
+    for command in ("embed", "run"):
+        outcome = mdsa.shell(f"mdsa {command} {TINY_LLAMA} <&-")
+        assert outcome.code == 8 and "standard input: Bad file descriptor" in outcome.err
+    outcome = mdsa.shell("mdsa hw >&-")
+    assert outcome.code == 8 and "standard output: Bad file descriptor" in outcome.err
+    outcome = mdsa.shell("mdsa hw 2>&-")
+    assert outcome.code == 0 and outcome.out
+
+
+def test_a_pipe_that_is_non_blocking(mdsa):
+    (reader, writer), (out_reader, out_writer) = os.pipe(), os.pipe()
+    for fd in (reader, out_writer):
+        os.set_blocking(fd, False)
+    process = mdsa.start("run", TINY_LLAMA, "--raw", "-n", "4", stdin=reader, stdout=out_writer,
                          stderr=subprocess.PIPE)
-    # No output says when it runs; whenever the signal comes, the exit code is the same.
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGTERM)
+    os.close(reader), os.close(out_writer)
+    os.write(writer, b"some text")
+    os.close(writer)
+    err = process.stderr.read()
+    os.close(out_reader)
+    assert process.wait(60) == 0, err
+
+
+def test_output_waits_for_the_reader_of_a_non_blocking_pipe(mdsa):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    # More than a pipe holds, so that a write finds it full.
+    process = mdsa.start("inspect", SMOLLM2, "--tensors", "--json", stdin=subprocess.DEVNULL, stdout=writer,
+                         stderr=subprocess.PIPE)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        out = pipe.read()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert json.loads(out)["tensors"]
 
 
 def test_reader_that_goes_away(mdsa):

@@ -1,5 +1,6 @@
 """The calls of a model, on real weights: MiniLM in fp32 and SmolLM2 as INT8."""
 
+import os
 import numpy as np
 import pytest
 
@@ -313,9 +314,13 @@ def test_closing_a_stream_stops_the_work(smollm2):
 
 def test_dropping_a_stream_stops_the_work(smollm2):
     model, _ = smollm2
+    model.generate_text("Once", max_new_tokens=1)  # starts the threads that all calls share
+    threads = len(os.listdir("/proc/self/task"))
     stream = iter(model.stream_text("Once upon a time", max_new_tokens=1500, min_new_tokens=1500))
     assert next(stream)
+    assert len(os.listdir("/proc/self/task")) == threads + 1
     del stream
+    assert len(os.listdir("/proc/self/task")) == threads
 
 
 def test_an_error_surfaces_in_the_iterator(smollm2):

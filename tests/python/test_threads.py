@@ -94,12 +94,13 @@ def test_classify(no_preemption, classifier_dir):
     assert others_run_during(lambda: model.classify(["so good news " * 100] * 200))
 
 
-def test_estimate_and_manager(no_preemption, minilm_dir):
+def test_estimate_and_manager(no_preemption, minilm_dir, smollm2_gguf):
     manager = ModelManager()
     config = ModelConfig.for_tier1(minilm_dir)
     estimates = [config] * 300  # each is shorter than it takes another thread to wake up
     assert others_run_during(lambda: [*map(manager.loader.estimate_memory, estimates)], minimum=0)
-    assert others_run_during(lambda: manager.get_or_load("m", config))
+    large = ModelConfig.for_tier3(smollm2_gguf)
+    assert others_run_during(lambda: manager.get_or_load("m", large))
 
 
 def test_eight_threads_give_the_tokens_of_one(smollm2):
