@@ -256,6 +256,7 @@ def environment() -> Sandbox:
         lstrip_blocks=True,
         extensions=[_GenerationTag, ext.loopcontrols],
         finalize=printable,
+        optimized=False,  # it would run a fee while compiling, and only then
     )
 
     def join(values: Iterable[Any], d: str = "", attribute: Any = None) -> str:

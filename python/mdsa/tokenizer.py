@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np  # at run time where it is used, so that importing mdsa stays quick
 
 _NO_LIMIT = int(1e30)  # what transformers reports as model_max_length of a tokenizer without one
+_MAX_TOKENS = 1 << 31  # of one batch; more do not fit any machine
+_MAX_ID = (1 << 31) - 1
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -114,24 +116,33 @@ class Tokenizer:
             ids = [ids]
         if ids and isinstance(ids[0], list):
             return self.batch_decode(ids, skip_special_tokens)
-        return self._native.decode(ids, skip_special_tokens)
+        return self._native.decode(_as_row(ids), skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False) -> list[str]:
-        rows = [as_nested_list(row) for row in sequences]
-        rows = [[row] if isinstance(row, int) else row for row in rows]
+        rows = as_nested_list(sequences)
+        if isinstance(rows, int):
+            raise InvalidArgumentError("a batch is a list of lists of ids, not an int")
+        rows = [_as_row([row] if isinstance(row, int) else row) for row in rows]
         return self._native.decode_batch(rows, skip_special_tokens)
 
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
         """Ids by name; an unknown name gives the unknown token's id, or None if there is none."""
         if isinstance(tokens, str):
-            token_id = self._native.token_to_id(tokens)
+            token_id = self._find(tokens)
             return self.unk_token_id if token_id is None else token_id
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+        return [self.convert_tokens_to_ids(token) for token in _as_texts(tokens, "tokens")]
+
+    def _find(self, token: str) -> int | None:
+        try:
+            return self._native.token_to_id(token)
+        except TypeError:
+            return None  # half of a surrogate pair is in no token
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         ids = as_nested_list(ids)
         if isinstance(ids, int):
-            return self._native.id_to_token(ids)
+            return self._native.id_to_token(_as_row([ids])[0])
+        ids = _as_row(ids)
         kept = [i for i in ids if not (skip_special_tokens and self._native.is_special(i))]
         return [self._native.id_to_token(i) for i in kept]
 
@@ -156,7 +167,7 @@ class Tokenizer:
         Gives a BatchEncoding, with return_dict=False the ids alone, with tokenize=False the text.
         """
         template = chat_template or self.chat_template
-        if template is None:
+        if not template:
             raise FailedPreconditionError(
                 "This tokenizer has no chat template: pass one as chat_template=, or give a plain prompt"
             )
@@ -210,7 +221,7 @@ class Tokenizer:
         if token is None:
             self._special.pop(role, None)
             return
-        token_id = self._native.token_to_id(token)
+        token_id = self._find(token) if isinstance(token, str) else None
         if token_id is None:
             raise InvalidArgumentError(f"{role}_token={token!r} is not in the vocabulary")
         self._special[role] = token_id
@@ -221,14 +232,14 @@ class Tokenizer:
         """The limit for the native encoder, 0 for none."""
         if truncation not in (None, True, False, "longest_first", "do_not_truncate"):
             raise UnsupportedError(f"truncation={truncation!r}: expected a bool or 'longest_first'")
-        if max_length is not None and max_length < 1:
-            raise InvalidArgumentError(f"max_length must be at least 1, not {max_length}")
+        if max_length is not None and (not _is_int(max_length) or max_length < 1):
+            raise InvalidArgumentError(f"max_length must be a whole number above 0, not {max_length!r}")
         if truncation is None:
             truncation = max_length is not None and padding is False
         if truncation in (False, "do_not_truncate"):
             return 0
         limit = self.model_max_length if max_length is None else max_length
-        return 0 if limit >= _NO_LIMIT else limit
+        return 0 if limit >= _MAX_TOKENS else int(limit)
 
     def _padded_width(
         self, padding: bool | str, max_length: int | None, rows: list[list[int]]
@@ -246,7 +257,10 @@ class Tokenizer:
         if max_length is None and self.model_max_length >= _NO_LIMIT:
             warnings.warn("padding='max_length' does nothing: no max_length is known", stacklevel=3)
             return None
-        return max(longest, self.model_max_length if max_length is None else max_length)
+        width = max(longest, self.model_max_length if max_length is None else int(max_length))
+        if width * len(rows) > _MAX_TOKENS:
+            raise InvalidArgumentError(f"padding to max_length={width} would take too much memory")
+        return width
 
     def _required_pad_id(self) -> int:
         if "pad" not in self._special:
@@ -287,15 +301,31 @@ def require_cpu(device: object) -> None:
         raise UnsupportedError(f"device {str(device)!r}: this build computes on 'cpu' only")
 
 
-def as_nested_list(ids: Any) -> Any:
+def as_nested_list(ids: Any, depth: int = 0) -> Any:
     """Ids as an int, a list or a list of lists; takes arrays and tensors of any library."""
-    if isinstance(ids, Mapping):
+    if isinstance(ids, Mapping) and "input_ids" in ids:
         ids = ids["input_ids"]
     if hasattr(ids, "tolist"):
-        return ids.tolist()
+        return as_nested_list(ids.tolist(), depth)
     if hasattr(ids, "__index__"):
         return int(ids)
-    return [as_nested_list(i) for i in ids]
+    if depth > 2 or isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
+        raise InvalidArgumentError(f"token ids are ints in lists or arrays, not {type(ids).__name__}")
+    return [as_nested_list(i, depth + 1) for i in ids]
+
+
+def _as_row(ids: Any) -> list[int]:
+    """The ids of one text."""
+    for value in ids:
+        if not isinstance(value, int):
+            raise InvalidArgumentError("token ids of one text are a flat list of ints")
+        if abs(value) > _MAX_ID:
+            raise InvalidArgumentError(f"{value} is no token id: ids have up to 31 bits")
+    return ids
+
+
+def _is_int(value: object) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 def _as_batch(

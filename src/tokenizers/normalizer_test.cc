@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "tokenizers/bert_normalizer.h"
 #include "tokenizers/unicode_form.h"
 
@@ -39,6 +41,35 @@ TEST(UnicodeNormalizer, Forms) {
 TEST(UnicodeNormalizer, LeavesCharactersYoungerThanUnicode9) {
   EXPECT_EQ(Apply(UnicodeNormalizer(UnicodeForm::kNfkc), "\u32ff"), "\u32ff");  // Unicode 12.1
   EXPECT_EQ(Apply(UnicodeNormalizer(UnicodeForm::kNfd), "\U00011938"), "\U00011938");
+}
+
+TEST(UnicodeNormalizer, LongRunsOfMarksAreInCanonicalOrder) {
+  std::string run = "a", decomposed = "a";
+  // Classes 230, 220, 129 + 130, 8 (in compatibility forms), 230 + 230.
+  for (int i = 0; i < 40; ++i) run += "\u0301\u0323\u0f73\uff9e\u0344";
+  for (int i = 0; i < 40; ++i) decomposed += "\u3099";
+  for (int i = 0; i < 40; ++i) decomposed += "\u0f71";
+  for (int i = 0; i < 40; ++i) decomposed += "\u0f72";
+  for (int i = 0; i < 40; ++i) decomposed += "\u0323";
+  for (int i = 0; i < 40; ++i) decomposed += "\u0301\u0308\u0301";
+  EXPECT_EQ(Apply(UnicodeNormalizer(UnicodeForm::kNfkd), run), decomposed);
+  EXPECT_EQ(Apply(UnicodeNormalizer(UnicodeForm::kNfkc), run),
+            Apply(UnicodeNormalizer(UnicodeForm::kNfkc), decomposed));
+}
+
+double Seconds(const Normalizer& normalizer, const std::string& text) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_FALSE(Apply(normalizer, text).empty());
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+TEST(UnicodeNormalizer, TimeIsLinearInARunOfMarks) {
+  std::string marks = "a", plain;
+  while (marks.size() < 1'000'000) marks += "\u0301\u0323";
+  while (plain.size() < marks.size()) plain += "\u00e9";
+  const UnicodeNormalizer normalizer(UnicodeForm::kNfc);
+  // Insertion would take ten thousand times as long.
+  EXPECT_LT(Seconds(normalizer, marks), 0.1 + 100 * Seconds(normalizer, plain));
 }
 
 TEST(BertNormalizer, CleansSpacesAndFolds) {

@@ -19,8 +19,8 @@ using SpanSink = FunctionRef<void(std::size_t begin, std::size_t end, bool is_ma
 
 // A compiled regex with the semantics of Oniguruma's default (Ruby) syntax as far as pre-tokenizers
 // use it: leftmost match, ordered alternatives, ^ and $ at every line, Unicode 16 classes.
-// Work per match is limited; a text on which the limit is hit ends with one unmatched part, so no
-// regex can hang. Immutable; thread-safe.
+// Backtracking over a whole text is limited, in proportion to its length; where the limit is hit
+// the rest of the text is one unmatched part, so no regex can hang. Immutable; thread-safe.
 class Regex {
  public:
   // kInvalidFormat with the position if it does not compile, kUnsupported for Oniguruma syntax
@@ -32,6 +32,7 @@ class Regex {
 
  private:
   struct Code;
+  class Search;
   explicit Regex(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
 
   std::shared_ptr<const Code> code_;
@@ -47,8 +48,6 @@ class Pattern {
   void ForEachSpan(std::string_view text, SpanSink sink) const;
   // The string if it is one, else null.
   const std::string* literal() const { return std::get_if<std::string>(&pattern_); }
-  // The regex if it is one, else null.
-  const Regex* regex() const { return std::get_if<Regex>(&pattern_); }
 
  private:
   explicit Pattern(std::variant<std::string, Regex> pattern) : pattern_(std::move(pattern)) {}

@@ -73,8 +73,53 @@ TEST(Regex, AHostileRegexCannotHang) {
   EXPECT_EQ(RegexSpans("(a+)+$b", text), text);
 }
 
-TEST(RegexTranslation, LeavesOtherSyntaxAlone) {
-  EXPECT_EQ(*TranslateRegex(R"([[:alpha:]]\\s(?i:x)[]a])"), R"([[:alpha:]]\\s(?i:x)[]a])");
+// The limit is one for the whole text: each match here, or each failure, is cheap enough alone.
+TEST(Regex, AHostileRegexCannotHangBitByBit) {
+  const std::string text(200'000, 'a');
+  for (const char* const regex : {"(a|a){12}b|.", "(a|a){19}b|.", "(a|a){19}b", "(a+)+$b|x"}) {
+    const auto pattern = Pattern::FromRegex(regex);
+    ASSERT_TRUE(pattern.has_value());
+    std::size_t covered = 0;
+    pattern->ForEachSpan(text, [&](std::size_t begin, std::size_t end, bool) {
+      EXPECT_EQ(begin, covered);
+      covered = end;
+    });
+    EXPECT_EQ(covered, text.size());
+  }
+}
+
+TEST(Regex, ExpensiveMatchesAreFoundFarFromEachOther) {
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += std::string(1000, ' ') + std::string(3000, 'a') + "!";
+  int matches = 0;
+  (*Pattern::FromRegex("(?:a|b)+?!"))
+      .ForEachSpan(text, [&](std::size_t begin, std::size_t end, bool is_match) {
+        matches += is_match ? 1 : 0;
+        EXPECT_EQ(end - begin, is_match ? 3001u : 1000u);
+      });
+  EXPECT_EQ(matches, 20);
+}
+
+TEST(RegexTranslation, MeansWhatOnigurumaMeans) {
+  EXPECT_EQ(*TranslateRegex(R"(\\(?i:x)[]a]+?)"), R"(\\(?i:x)[\]a]+?)");
+  EXPECT_EQ(*TranslateRegex(R"(\u00e9\v(?m:.)a{,3}{x)"), R"(\x{00e9}\x{b}(?s:.)a{0,3}\{x)");
+  EXPECT_EQ(*TranslateRegex(R"((a|b){1,2}+c{2}?)"), R"((?:(a|b){1,2})+(?:c{2})?)");
+  EXPECT_EQ(*TranslateRegex(R"([a-c-e][-a][a-][\h-z])"),
+            R"([a-c\-e][\-a][a\-][\x{30}-\x{39}\x{41}-\x{46}\x{61}-\x{66}\-z])");
+  EXPECT_EQ(RegexSpans(R"(\w+)", "a\u0902\u00bd-\u00b2"), "[a\u0902\u00bd]-[\u00b2]");
+  EXPECT_EQ(RegexSpans(R"(\bb)", "ab b"), "ab [b]");
+  EXPECT_EQ(RegexSpans(R"([\P{L}x]+|[^\H])", "ayx1"), "[a]y[x1]");
+}
+
+TEST(RegexTranslation, RefusesWhatItDoesNotKnow) {
+  for (const char* const regex :
+       {R"(\p{C})", R"(\p{Alphabetic})", R"([[:alpha:]])", R"([[:^space:]])", R"(\X)", R"(\G)",
+        R"((a)\1)", R"(\k<a>)", R"((?<a>b))", R"((?x: a))", R"((?s:.))", R"(a(?i)b|c)", R"(\x80)",
+        R"((*UTF)a)", R"((?#c))", R"((?R))", R"(\Qa\E)", R"(a{99999})", R"(\pL)"}) {
+    const auto translated = TranslateRegex(regex);
+    ASSERT_FALSE(translated.has_value()) << regex;
+    EXPECT_EQ(translated.error().code(), ErrorCode::kUnsupported) << regex;
+  }
 }
 
 }  // namespace

@@ -169,6 +169,47 @@ def test_wrong_arguments(pair, arguments, options, message):
     assert isinstance(caught.value, errors.MdsaError)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.decode("hello"), "token ids are ints"),
+        (lambda t: t.decode(b"hello"), "token ids are ints"),
+        (lambda t: t.decode([1.5]), "token ids are ints"),
+        (lambda t: t.decode(None), "token ids are ints"),
+        (lambda t: t.decode({"a": 1}), "token ids are ints"),
+        (lambda t: t.decode([1, [2]]), "flat list"),
+        (lambda t: t.decode([2**40]), "1099511627776 is no token id"),
+        (lambda t: t.decode([[2**40]]), "1099511627776 is no token id"),
+        (lambda t: t.batch_decode(5), "list of lists"),
+        (lambda t: t.batch_decode(["hello"]), "token ids are ints"),
+        (lambda t: t.convert_ids_to_tokens([2**40]), "no token id"),
+        (lambda t: t.convert_ids_to_tokens(-(2**70)), "no token id"),
+        (lambda t: t.convert_ids_to_tokens("hello"), "token ids are ints"),
+        (lambda t: t.convert_tokens_to_ids(["a", 5]), r"tokens\[1\] must be a str"),
+        (lambda t: t.convert_tokens_to_ids(5), "tokens must be"),
+        (lambda t: setattr(t, "pad_token", "\ud800"), "not in the vocabulary"),
+        (lambda t: setattr(t, "pad_token", 5), "not in the vocabulary"),
+        (lambda t: t("a", max_length="5"), "max_length must be a whole number"),
+        (lambda t: t("a", max_length=5.0), "max_length must be a whole number"),
+        (lambda t: t("a", padding="max_length", max_length=2**70), "too much memory"),
+        (lambda t: t.apply_chat_template([{"role": "user"}], chat_template=5), "is a str, not int"),
+    ],
+)
+def test_wrong_values(pair, call, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        call(pair[0])
+    assert isinstance(caught.value, errors.MdsaError)
+
+
+def test_half_a_surrogate_pair_is_an_unknown_token(pair):
+    assert pair[0].convert_tokens_to_ids("\ud800") == pair[0].unk_token_id
+    assert pair[0].convert_tokens_to_ids(["\ud800"]) == [pair[0].unk_token_id]
+
+
+def test_a_huge_max_length_is_none(pair):
+    assert pair[0]("a b", max_length=2**70) == pair[0]("a b")
+
+
 def test_padding_needs_a_token(pair):
     ours, _ = pair
     pad = ours.pad_token
