@@ -24,8 +24,9 @@ struct Encoding {
 
 struct EncodeOptions {
   bool add_special_tokens = true;
-  // Longest encoding, special tokens counted; 0: no limit. Tokens are cut at the end, the longer
-  // text first of a pair.
+  // Longest encoding, special tokens counted; 0 or less: no limit. Tokens are cut at the end, or at
+  // the beginning if tokenizer_config.json has truncation_side "left", and from the longer text of
+  // a pair first.
   std::int64_t max_length = 0;
 };
 
@@ -102,8 +103,9 @@ class Tokenizer {
 };
 
 // Decodes a stream of tokens piece by piece: the concatenation of all pieces equals Decode of all
-// ids, and no piece ends inside a character. Linear time over the whole stream. Not thread-safe;
-// one per generation. Keeps the tokenizer alive.
+// ids, and no piece ends inside a character. Linear time over the whole stream, but for decoders
+// that replace by a regex, which look again at what they hold back. Not thread-safe; one per
+// generation. Keeps the tokenizer alive.
 class DecodeStream {
  public:
   explicit DecodeStream(std::shared_ptr<const Tokenizer> tokenizer,

@@ -12,42 +12,97 @@ namespace {
 
 constexpr char32_t kLimit = 0x110000;
 
-// Characters that Unicode 15.1 and 16 added to the categories that split regexes ask for.
+// Characters that Unicode 15.1 and 16 added, or moved, among letters, marks, numbers, punctuation
+// and symbols; sorted.
 struct AddedRange {
   char32_t first, last;
   UCharCategory category;
 };
 constexpr AddedRange kAddedIn16[] = {
-    {0x897, 0x897, U_NON_SPACING_MARK},         {0x1b4e, 0x1b4f, U_OTHER_PUNCTUATION},
-    {0x1b7f, 0x1b7f, U_OTHER_PUNCTUATION},      {0x1c89, 0x1c89, U_UPPERCASE_LETTER},
-    {0x1c8a, 0x1c8a, U_LOWERCASE_LETTER},       {0xa7cb, 0xa7cc, U_UPPERCASE_LETTER},
-    {0xa7cd, 0xa7cd, U_LOWERCASE_LETTER},       {0xa7da, 0xa7da, U_UPPERCASE_LETTER},
-    {0xa7db, 0xa7db, U_LOWERCASE_LETTER},       {0xa7dc, 0xa7dc, U_UPPERCASE_LETTER},
-    {0x105c0, 0x105f3, U_OTHER_LETTER},         {0x10d40, 0x10d49, U_DECIMAL_DIGIT_NUMBER},
-    {0x10d4a, 0x10d4d, U_OTHER_LETTER},         {0x10d4e, 0x10d4e, U_MODIFIER_LETTER},
-    {0x10d4f, 0x10d4f, U_OTHER_LETTER},         {0x10d50, 0x10d65, U_UPPERCASE_LETTER},
-    {0x10d69, 0x10d6d, U_NON_SPACING_MARK},     {0x10d6e, 0x10d6e, U_OTHER_PUNCTUATION},
-    {0x10d6f, 0x10d6f, U_MODIFIER_LETTER},      {0x10d70, 0x10d85, U_LOWERCASE_LETTER},
-    {0x10ec2, 0x10ec4, U_OTHER_LETTER},         {0x10efc, 0x10efc, U_NON_SPACING_MARK},
-    {0x11380, 0x11389, U_OTHER_LETTER},         {0x1138b, 0x1138b, U_OTHER_LETTER},
-    {0x1138e, 0x1138e, U_OTHER_LETTER},         {0x11390, 0x113b5, U_OTHER_LETTER},
-    {0x113b7, 0x113b7, U_OTHER_LETTER},         {0x113b8, 0x113c0, U_NON_SPACING_MARK},
-    {0x113c2, 0x113c2, U_NON_SPACING_MARK},     {0x113c5, 0x113c5, U_NON_SPACING_MARK},
-    {0x113c7, 0x113ca, U_NON_SPACING_MARK},     {0x113cc, 0x113d0, U_NON_SPACING_MARK},
-    {0x113d1, 0x113d1, U_OTHER_LETTER},         {0x113d2, 0x113d2, U_NON_SPACING_MARK},
-    {0x113d3, 0x113d3, U_OTHER_LETTER},         {0x113d4, 0x113d5, U_OTHER_PUNCTUATION},
-    {0x113d7, 0x113d8, U_OTHER_PUNCTUATION},    {0x113e1, 0x113e2, U_NON_SPACING_MARK},
-    {0x116d0, 0x116e3, U_DECIMAL_DIGIT_NUMBER}, {0x11bc0, 0x11be0, U_OTHER_LETTER},
-    {0x11be1, 0x11be1, U_OTHER_PUNCTUATION},    {0x11bf0, 0x11bf9, U_DECIMAL_DIGIT_NUMBER},
-    {0x11f5a, 0x11f5a, U_NON_SPACING_MARK},     {0x13460, 0x143fa, U_OTHER_LETTER},
-    {0x16100, 0x1611d, U_OTHER_LETTER},         {0x1611e, 0x1612f, U_NON_SPACING_MARK},
-    {0x16130, 0x16139, U_DECIMAL_DIGIT_NUMBER}, {0x16d40, 0x16d42, U_MODIFIER_LETTER},
-    {0x16d43, 0x16d6a, U_OTHER_LETTER},         {0x16d6b, 0x16d6c, U_MODIFIER_LETTER},
-    {0x16d6d, 0x16d6f, U_OTHER_PUNCTUATION},    {0x16d70, 0x16d79, U_DECIMAL_DIGIT_NUMBER},
-    {0x18cff, 0x18cff, U_OTHER_LETTER},         {0x1ccf0, 0x1ccf9, U_DECIMAL_DIGIT_NUMBER},
-    {0x1e5d0, 0x1e5ed, U_OTHER_LETTER},         {0x1e5ee, 0x1e5ef, U_NON_SPACING_MARK},
-    {0x1e5f0, 0x1e5f0, U_OTHER_LETTER},         {0x1e5f1, 0x1e5fa, U_DECIMAL_DIGIT_NUMBER},
-    {0x1e5ff, 0x1e5ff, U_OTHER_PUNCTUATION},    {0x2ebf0, 0x2ee5d, U_OTHER_LETTER},
+    {0x897, 0x897, U_NON_SPACING_MARK},
+    {0x1b4e, 0x1b4f, U_OTHER_PUNCTUATION},
+    {0x1b7f, 0x1b7f, U_OTHER_PUNCTUATION},
+    {0x1c89, 0x1c89, U_UPPERCASE_LETTER},
+    {0x1c8a, 0x1c8a, U_LOWERCASE_LETTER},
+    {0x2427, 0x2429, U_OTHER_SYMBOL},
+    {0x2ffc, 0x2fff, U_OTHER_SYMBOL},
+    {0x31e4, 0x31e5, U_OTHER_SYMBOL},
+    {0x31ef, 0x31ef, U_OTHER_SYMBOL},
+    {0xa7cb, 0xa7cc, U_UPPERCASE_LETTER},
+    {0xa7cd, 0xa7cd, U_LOWERCASE_LETTER},
+    {0xa7da, 0xa7da, U_UPPERCASE_LETTER},
+    {0xa7db, 0xa7db, U_LOWERCASE_LETTER},
+    {0xa7dc, 0xa7dc, U_UPPERCASE_LETTER},
+    {0x105c0, 0x105f3, U_OTHER_LETTER},
+    {0x10d40, 0x10d49, U_DECIMAL_DIGIT_NUMBER},
+    {0x10d4a, 0x10d4d, U_OTHER_LETTER},
+    {0x10d4e, 0x10d4e, U_MODIFIER_LETTER},
+    {0x10d4f, 0x10d4f, U_OTHER_LETTER},
+    {0x10d50, 0x10d65, U_UPPERCASE_LETTER},
+    {0x10d69, 0x10d6d, U_NON_SPACING_MARK},
+    {0x10d6e, 0x10d6e, U_DASH_PUNCTUATION},
+    {0x10d6f, 0x10d6f, U_MODIFIER_LETTER},
+    {0x10d70, 0x10d85, U_LOWERCASE_LETTER},
+    {0x10d8e, 0x10d8f, U_MATH_SYMBOL},
+    {0x10ec2, 0x10ec4, U_OTHER_LETTER},
+    {0x10efc, 0x10efc, U_NON_SPACING_MARK},
+    {0x11380, 0x11389, U_OTHER_LETTER},
+    {0x1138b, 0x1138b, U_OTHER_LETTER},
+    {0x1138e, 0x1138e, U_OTHER_LETTER},
+    {0x11390, 0x113b5, U_OTHER_LETTER},
+    {0x113b7, 0x113b7, U_OTHER_LETTER},
+    {0x113b8, 0x113ba, U_COMBINING_SPACING_MARK},
+    {0x113bb, 0x113c0, U_NON_SPACING_MARK},
+    {0x113c2, 0x113c2, U_COMBINING_SPACING_MARK},
+    {0x113c5, 0x113c5, U_COMBINING_SPACING_MARK},
+    {0x113c7, 0x113ca, U_COMBINING_SPACING_MARK},
+    {0x113cc, 0x113cd, U_COMBINING_SPACING_MARK},
+    {0x113ce, 0x113ce, U_NON_SPACING_MARK},
+    {0x113cf, 0x113cf, U_COMBINING_SPACING_MARK},
+    {0x113d0, 0x113d0, U_NON_SPACING_MARK},
+    {0x113d1, 0x113d1, U_OTHER_LETTER},
+    {0x113d2, 0x113d2, U_NON_SPACING_MARK},
+    {0x113d3, 0x113d3, U_OTHER_LETTER},
+    {0x113d4, 0x113d5, U_OTHER_PUNCTUATION},
+    {0x113d7, 0x113d8, U_OTHER_PUNCTUATION},
+    {0x113e1, 0x113e2, U_NON_SPACING_MARK},
+    {0x116d0, 0x116e3, U_DECIMAL_DIGIT_NUMBER},
+    {0x1171e, 0x1171e, U_COMBINING_SPACING_MARK},
+    {0x11bc0, 0x11be0, U_OTHER_LETTER},
+    {0x11be1, 0x11be1, U_OTHER_PUNCTUATION},
+    {0x11bf0, 0x11bf9, U_DECIMAL_DIGIT_NUMBER},
+    {0x11f5a, 0x11f5a, U_NON_SPACING_MARK},
+    {0x13460, 0x143fa, U_OTHER_LETTER},
+    {0x16100, 0x1611d, U_OTHER_LETTER},
+    {0x1611e, 0x16129, U_NON_SPACING_MARK},
+    {0x1612a, 0x1612c, U_COMBINING_SPACING_MARK},
+    {0x1612d, 0x1612f, U_NON_SPACING_MARK},
+    {0x16130, 0x16139, U_DECIMAL_DIGIT_NUMBER},
+    {0x16d40, 0x16d42, U_MODIFIER_LETTER},
+    {0x16d43, 0x16d6a, U_OTHER_LETTER},
+    {0x16d6b, 0x16d6c, U_MODIFIER_LETTER},
+    {0x16d6d, 0x16d6f, U_OTHER_PUNCTUATION},
+    {0x16d70, 0x16d79, U_DECIMAL_DIGIT_NUMBER},
+    {0x18cff, 0x18cff, U_OTHER_LETTER},
+    {0x1cc00, 0x1ccef, U_OTHER_SYMBOL},
+    {0x1ccf0, 0x1ccf9, U_DECIMAL_DIGIT_NUMBER},
+    {0x1cd00, 0x1ceb3, U_OTHER_SYMBOL},
+    {0x1e5d0, 0x1e5ed, U_OTHER_LETTER},
+    {0x1e5ee, 0x1e5ef, U_NON_SPACING_MARK},
+    {0x1e5f0, 0x1e5f0, U_OTHER_LETTER},
+    {0x1e5f1, 0x1e5fa, U_DECIMAL_DIGIT_NUMBER},
+    {0x1e5ff, 0x1e5ff, U_OTHER_PUNCTUATION},
+    {0x1f8b2, 0x1f8bb, U_OTHER_SYMBOL},
+    {0x1f8c0, 0x1f8c1, U_OTHER_SYMBOL},
+    {0x1fa89, 0x1fa89, U_OTHER_SYMBOL},
+    {0x1fa8f, 0x1fa8f, U_OTHER_SYMBOL},
+    {0x1fabe, 0x1fabe, U_OTHER_SYMBOL},
+    {0x1fac6, 0x1fac6, U_OTHER_SYMBOL},
+    {0x1fadc, 0x1fadc, U_OTHER_SYMBOL},
+    {0x1fadf, 0x1fadf, U_OTHER_SYMBOL},
+    {0x1fae9, 0x1fae9, U_OTHER_SYMBOL},
+    {0x1fbcb, 0x1fbef, U_OTHER_SYMBOL},
+    {0x2ebf0, 0x2ee5d, U_OTHER_LETTER},
 };
 
 // Numbers of Unicode 17, known to Rust's standard library only.
@@ -198,9 +253,10 @@ LowerCase ToLower(char32_t c) {
 }
 
 std::uint32_t CategoryMask(char32_t c) {
-  for (const AddedRange& range : kAddedIn16) {
-    if (c >= range.first && c <= range.last) return U_MASK(range.category);
-  }
+  const auto* const range =
+      std::lower_bound(std::begin(kAddedIn16), std::end(kAddedIn16), c,
+                       [](const AddedRange& a, char32_t value) { return a.last < value; });
+  if (range != std::end(kAddedIn16) && range->first <= c) return U_MASK(range->category);
   return U_GET_GC_MASK(static_cast<UChar32>(c));
 }
 

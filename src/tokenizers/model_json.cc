@@ -5,6 +5,9 @@
 namespace mdsa {
 namespace {
 
+// Keeps the work per word bounded whatever a file asks for; the usual value is 100.
+constexpr std::int64_t kMaxCharsPerWord = 10'000;
+
 using ModelPtr = std::unique_ptr<TokenModel>;
 
 Result<Vocabulary> VocabularyFromJson(const JsonObject& json) {
@@ -85,6 +88,10 @@ Result<ModelPtr> WordPieceFromJson(const JsonObject& json) {
   if (max_chars < 0) {
     return Err(ErrorCode::kInvalidFormat, "'{}' is negative",
                json.PathOf("max_input_chars_per_word"));
+  }
+  if (max_chars > kMaxCharsPerWord) {
+    return Err(ErrorCode::kUnsupported, "'{}' is {}; at most {} is taken",
+               json.PathOf("max_input_chars_per_word"), max_chars, kMaxCharsPerWord);
   }
   options.max_chars_per_word = static_cast<std::size_t>(max_chars);
   MDSA_ASSIGN(Vocabulary vocabulary, VocabularyFromJson(json));

@@ -100,8 +100,26 @@ TEST(Regex, ExpensiveMatchesAreFoundFarFromEachOther) {
   EXPECT_EQ(matches, 20);
 }
 
-TEST(RegexTranslation, LeavesOtherSyntaxAlone) {
-  EXPECT_EQ(*TranslateRegex(R"([[:alpha:]]\\s(?i:x)[]a])"), R"([[:alpha:]]\\s(?i:x)[]a])");
+TEST(RegexTranslation, MeansWhatOnigurumaMeans) {
+  EXPECT_EQ(*TranslateRegex(R"(\\(?i:x)[]a]+?)"), R"(\\(?i:x)[\]a]+?)");
+  EXPECT_EQ(*TranslateRegex(R"(\u00e9\v(?m:.)a{,3}{x)"), R"(\x{00e9}\x{b}(?s:.)a{0,3}\{x)");
+  EXPECT_EQ(*TranslateRegex(R"((a|b){1,2}+c{2}?)"), R"((?:(a|b){1,2})+(?:c{2})?)");
+  EXPECT_EQ(*TranslateRegex(R"([a-c-e][-a][a-][\h-z])"),
+            R"([a-c\-e][\-a][a\-][\x{30}-\x{39}\x{41}-\x{46}\x{61}-\x{66}\-z])");
+  EXPECT_EQ(RegexSpans(R"(\w+)", "a\u0902\u00bd-\u00b2"), "[a\u0902\u00bd]-[\u00b2]");
+  EXPECT_EQ(RegexSpans(R"(\bb)", "ab b"), "ab [b]");
+  EXPECT_EQ(RegexSpans(R"([\P{L}x]+|[^\H])", "ayx1"), "[a]y[x1]");
+}
+
+TEST(RegexTranslation, RefusesWhatItDoesNotKnow) {
+  for (const char* const regex :
+       {R"(\p{C})", R"(\p{Alphabetic})", R"([[:alpha:]])", R"([[:^space:]])", R"(\X)", R"(\G)",
+        R"((a)\1)", R"(\k<a>)", R"((?<a>b))", R"((?x: a))", R"((?s:.))", R"(a(?i)b|c)", R"(\x80)",
+        R"((*UTF)a)", R"((?#c))", R"((?R))", R"(\Qa\E)", R"(a{99999})", R"(\pL)"}) {
+    const auto translated = TranslateRegex(regex);
+    ASSERT_FALSE(translated.has_value()) << regex;
+    EXPECT_EQ(translated.error().code(), ErrorCode::kUnsupported) << regex;
+  }
 }
 
 }  // namespace

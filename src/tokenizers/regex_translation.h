@@ -8,11 +8,10 @@
 
 namespace mdsa {
 
-// The rewritten regex matches what Oniguruma with Unicode 16 would:
-//   \s and \S   White_Space exactly (PCRE2 counts U+180E)
-//   \p{L} ...   of general categories, with the characters that PCRE2's older tables lack
-//   \h and \H   hexadecimal digits
-// kUnsupported for set operations inside brackets ("&&", nested brackets).
+// The rewritten regex matches what Oniguruma (Ruby syntax) with Unicode 16 would. Taken are
+// literals, escapes of characters, the sets of regex_sets.h, brackets, groups without names, looking
+// around and quantifiers; kUnsupported for the rest, among it set operations inside brackets
+// ("&&", nested brackets), back references and named groups. The result may fail to compile.
 Result<std::string> TranslateRegex(std::string_view pattern);
 
 }  // namespace mdsa

@@ -30,6 +30,17 @@ void CutTo(const EncodeOptions& options, Encoding* encoding) {
   encoding->special_tokens_mask.resize(limit);
 }
 
+// Cuts the ids of one text to `size` at the side that the model loses first.
+void CutText(const TokenizerImpl& impl, std::size_t size, std::vector<TokenId>* ids) {
+  if (ids->size() <= size) return;
+  const auto surplus = static_cast<std::ptrdiff_t>(ids->size() - size);
+  if (impl.truncates_left) {
+    ids->erase(ids->begin(), ids->begin() + surplus);
+  } else {
+    ids->resize(size);
+  }
+}
+
 }  // namespace
 
 std::vector<TokenId> TokenizerImpl::Tokenize(std::string_view text, std::size_t limit) const {
@@ -89,8 +100,8 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::FromGguf(const GgufVocabular
 
 Encoding Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
   const std::size_t limit = TextLimit(impl_->post_processor, options, false);
-  std::vector<TokenId> ids = impl_->Tokenize(text, limit);
-  if (ids.size() > limit) ids.resize(limit);
+  std::vector<TokenId> ids = impl_->Tokenize(text, impl_->truncates_left ? kNoLimit : limit);
+  CutText(*impl_, limit, &ids);
   Encoding encoding = impl_->post_processor.Process(ids, options.add_special_tokens);
   CutTo(options, &encoding);
   return encoding;
@@ -103,8 +114,8 @@ Encoding Tokenizer::EncodePair(std::string_view first, std::string_view second,
   std::vector<TokenId> first_ids = impl_->Tokenize(first, kNoLimit);
   std::vector<TokenId> second_ids = impl_->Tokenize(second, kNoLimit);
   const auto [first_size, second_size] = TruncatePair(first_ids.size(), second_ids.size(), limit);
-  first_ids.resize(first_size);
-  second_ids.resize(second_size);
+  CutText(*impl_, first_size, &first_ids);
+  CutText(*impl_, second_size, &second_ids);
   Encoding encoding =
       impl_->post_processor.ProcessPair(first_ids, second_ids, options.add_special_tokens);
   CutTo(options, &encoding);

@@ -59,16 +59,20 @@ Status ReadChatTemplate(const JsonObject& json, TokenizerImpl* impl) {
   return {};
 }
 
+Result<bool> IsLeft(const JsonObject& json, std::string_view key) {
+  const auto value = json.Get(key);
+  std::string_view side;
+  if (value && value->get(side) != simdjson::SUCCESS) {
+    return Err(ErrorCode::kInvalidFormat, "'{}' is not a string", json.PathOf(key));
+  }
+  return side == "left";
+}
+
 Status ReadConfig(const JsonObject& json, TokenizerImpl* impl) {
   MDSA_TRY(ReadRoles(json, impl));
   MDSA_TRY(ReadChatTemplate(json, impl));
-  if (const auto side = json.Get("padding_side")) {
-    std::string_view name;
-    if (side->get(name) != simdjson::SUCCESS) {
-      return Err(ErrorCode::kInvalidFormat, "'{}' is not a string", json.PathOf("padding_side"));
-    }
-    impl->pads_left = name == "left";
-  }
+  MDSA_ASSIGN(impl->pads_left, IsLeft(json, "padding_side"));
+  MDSA_ASSIGN(impl->truncates_left, IsLeft(json, "truncation_side"));
   if (const auto length = json.Get("model_max_length")) {
     double number = 0;
     if (length->get(number) != simdjson::SUCCESS) {

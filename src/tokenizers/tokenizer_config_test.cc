@@ -65,6 +65,29 @@ TEST(TokenizerConfig, BadOnesNameTheKey) {
   EXPECT_THAT(Make("", "[]").error().ToString(), HasSubstr("special_tokens_map.json"));
 }
 
+TEST(TokenizerConfig, TruncationSide) {
+  const auto encode = [](std::string_view config, std::int64_t length) {
+    return (*Make(config))->Encode("abab", {.max_length = length}).ids;
+  };
+  const auto all = encode("{}", 0);
+  ASSERT_GE(all.size(), 2u);
+  EXPECT_EQ(encode("{}", 1), std::vector<TokenId>(all.begin(), all.begin() + 1));
+  EXPECT_EQ(encode(R"({"truncation_side":"left"})", 1),
+            std::vector<TokenId>(all.end() - 1, all.end()));
+  EXPECT_THAT(Make(R"({"truncation_side":3})").error().ToString(), HasSubstr("truncation_side"));
+}
+
+TEST(VocabTxt, NeedsOnlyTheTokensThatTextsGet) {
+  const auto tokenizer = Tokenizer::FromFiles({.tokenizer_json = {},
+                                               .tokenizer_config_json = {},
+                                               .special_tokens_map_json = {},
+                                               .vocab_txt = "[UNK]\n[CLS]\n[SEP]\na\n",
+                                               .chat_template_jinja = {}});
+  ASSERT_TRUE(tokenizer) << tokenizer.error().ToString();
+  EXPECT_THAT((*tokenizer)->Encode("a [MASK]").ids, testing::ElementsAre(1, 3, 0, 0, 0, 2));
+  EXPECT_EQ((*tokenizer)->special_tokens().mask, std::nullopt);
+}
+
 TEST(VocabTxt, BuildsBert) {
   const std::string vocab = "[PAD]\n[UNK]\r\n[CLS]\n[SEP]\n[MASK]\nhello\n##s\n!\nhello\n";
   const auto make = [&](std::string_view config) {

@@ -34,6 +34,7 @@ struct TokenizerImpl {
   std::string chat_template;
   std::int64_t model_max_length = 0;
   bool pads_left = false;
+  bool truncates_left = false;
 
   // Ids of one text without special tokens; stops soon after `limit` ids.
   std::vector<TokenId> Tokenize(std::string_view text, std::size_t limit) const;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include "tokenizers/byte_alphabet.h"
 #include "tokenizers/test_util.h"
@@ -72,6 +74,33 @@ TEST(DecodeStream, IsReadyAgainAfterFinish) {
 TEST(DecodeStream, GivesOutWhatCannotBecomeACharacter) {
   DecodeStream stream(Bytes());
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(stream.Push(0xff), "\uFFFD");
+}
+
+// What threads share: the regex, the table of words that merge into themselves, lazy tables.
+TEST(Tokenizer, ManyThreads) {
+  const auto tokenizer = *FromJson(R"({
+      "pre_tokenizer":{"type":"Split","pattern":{"Regex":"\\p{L}+|\\p{N}"},"behavior":"Isolated"},
+      "decoder":{"type":"Fuse"},
+      "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"1":3,"abab":4},
+               "merges":["a b","ab ab"]}})");
+  constexpr int kThreads = 4;
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      const std::vector<TokenId> expected = {4, 3, 3, 2, 0};
+      for (int i = 0; i < 200; ++i) {
+        const auto ids = tokenizer->Encode("abab11aba").ids;
+        DecodeStream stream(tokenizer);
+        std::string text;
+        for (const TokenId id : ids) text += stream.Push(id);
+        text += stream.Finish();
+        if (ids != expected || text != "abab11aba" || tokenizer->Decode(ids) != text) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Tokenizer, NamesAndSizes) {

@@ -60,11 +60,6 @@ Result<Vocabulary> ReadLines(std::string_view text) {
   return std::move(builder).Build();
 }
 
-Result<TokenId> RequiredToken(const TokenizerImpl& impl, const std::string& token) {
-  if (const auto id = impl.Find(token)) return *id;
-  return Err(ErrorCode::kInvalidFormat, "vocab.txt lacks the token '{}'", token.substr(0, 100));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<TokenizerImpl>> ReadVocabTxt(std::string_view vocab,
@@ -82,16 +77,23 @@ Result<std::unique_ptr<TokenizerImpl>> ReadVocabTxt(std::string_view vocab,
   impl->pre_tokenizer = std::make_unique<BertPreTokenizer>();
   impl->model = std::make_unique<WordPieceModel>(std::move(*model));
   impl->decoder = {WordPieceStage("##", true)};
-  std::array<TokenId, 5> ids;
+  std::array<std::optional<TokenId>, 5> ids;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    MDSA_ASSIGN(ids[i], RequiredToken(*impl, config.special[i]));
+    ids[i] = impl->Find(config.special[i]);
+    if (!ids[i]) continue;
     AddedToken token{config.special[i]};
     token.normalized = false;
     token.special = true;
     MDSA_TRY(impl->added.Add(token, impl->model->vocabulary(), nullptr));
   }
   impl->added.Finish();
-  impl->post_processor = PostProcessor::Bert(ids[kCls], ids[kSep]);
+  // Padding and masking are left to who uses them; every text needs these two.
+  for (const std::size_t needed : {kCls, kSep}) {
+    if (ids[needed]) continue;
+    return Err(ErrorCode::kInvalidFormat, "vocab.txt lacks the token '{}'",
+               config.special[needed].substr(0, 100));
+  }
+  impl->post_processor = PostProcessor::Bert(*ids[kCls], *ids[kSep]);
   impl->special.pad = ids[0];
   impl->special.unk = ids[kUnk];
   impl->special.cls = ids[kCls];

@@ -53,7 +53,6 @@ class Vocabulary {
   std::size_t size() const { return size_; }
   // One more than the largest id.
   std::size_t id_limit() const { return slot_of_id_.empty() ? ends_.size() : slot_of_id_.size(); }
-  std::size_t longest_token_bytes() const { return longest_; }
   std::size_t memory_bytes() const;
 
  private:

@@ -10,9 +10,6 @@
 namespace mdsa {
 namespace {
 
-// Keeps the work per word bounded whatever a file asks for; the usual value is 100.
-constexpr std::size_t kMaxChars = 1000;
-
 Result<TokenId> FindUnknown(const Vocabulary& vocabulary, std::string_view token) {
   const auto id = vocabulary.Find(token);
   if (id) return *id;
@@ -25,7 +22,7 @@ Result<TokenId> FindUnknown(const Vocabulary& vocabulary, std::string_view token
 WordPieceModel::WordPieceModel(Vocabulary vocabulary, const WordPieceOptions& options, TokenId unk)
     : vocabulary_(std::move(vocabulary)),
       prefix_(options.continuing_prefix),
-      max_chars_(std::min(options.max_chars_per_word, kMaxChars)),
+      max_chars_(options.max_chars_per_word),
       unk_(unk) {}
 
 Result<WordPieceModel> WordPieceModel::Create(Vocabulary vocabulary,

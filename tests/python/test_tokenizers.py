@@ -90,7 +90,9 @@ def test_vocab_txt_alone(minilm_dir, tmp_path, config):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     vocab = bert.load_vocab(str(tmp_path / "vocab.txt"))
     theirs = bert.BertTokenizer(vocab=vocab, **config).backend_tokenizer
-    check_all(Pair(tmp_path, theirs), count=200)
+    pair = Pair(tmp_path, theirs)
+    check_all(pair, count=200)
+    check_code_points(pair)
 
 
 def trained(trainer, model, **parts):
@@ -349,3 +351,41 @@ def test_the_gguf_tokenizer(smollm2_tokenizer):
     smollm2_tokenizer.check_encode("\n\n1. a 12 ½²")
     check_all(smollm2_tokenizer)
     check_code_points(smollm2_tokenizer)
+
+
+SETS = [rf"\p{{{name}}}" for name in
+        ("L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "N", "Nd", "No", "P", "Po", "S", "So",
+         "Z", "uppercase letter", "^N", "Han", "Hiragana", "Katakana", "Hangul")]
+SETS += [r"\P{L}", r"\P{Mn}", r"\P{^Letter}"]
+SETS += [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"\h", r"\H", r"[\W_]", r"[\Sa]", r"[^\P{L}b]",
+         r"[\Hg]", "[[:word:]]", "[[:punct:]]", "[[:space:]]", "[[:blank:]]", "[[:digit:]]",
+         "[[:cntrl:]]", "[[:xdigit:]]"]
+SYNTAX = [r"\p{N}{1,2}+", r"a{,3}", r"(?:ab){2}?", r"a{2}?b", r"\bא?\w", r"\B.", r"[a\-z-]|[+--]",
+          r"é|\x{e9}|\x41", r"(?m:a.b)", r"(?i:straße|[k-m]|'S)", r"(?i)É|b", r"\R|\v|\e",
+          r"^.|.$", r"\A.|.\z|.\Z", r"(?<=a|bc)d|(?<!x)e", r"(?>a+)b|a*+c|a++|a??b", r"[]a]+",
+          r"a{x|{|}", r"[^\n]{3,}?\n", r"\Sa|[\x{300}-\x{36f}]+", r"[&-a]", r"(a|b)+c|((d))", "x|"]
+
+
+def removing(regex, folder):
+    vocab = {f"<0x{b:02X}>": b for b in range(256)}
+    tokenizer = tokenizers.Tokenizer(models.BPE(vocab, [], byte_fallback=True))
+    tokenizer.normalizer = norm.Replace(Regex(regex), "")
+    return saved(tokenizer, folder)
+
+
+@pytest.mark.parametrize("regex", SETS)
+def test_sets_of_regexes(regex, tmp_path):
+    pair = removing(regex, tmp_path)
+    for line in corpus.code_point_lines():
+        pair.check_encode(line, bare=False)
+
+
+@pytest.mark.parametrize("regex", SYNTAX)
+def test_syntax_of_regexes(regex, tmp_path):
+    pair = removing(regex, tmp_path)
+    letters = ["a", "b", "c", "d", "e", "x", "z", "-", "[", "]", "{", "}", " ", "\n", "\r\n", "1",
+               "²", "é", "É", "K", "ſ", "א", "א\u05b0", "\x0b", "\x1b", "A", "k", "m", "'s", "&",
+               "straße", "हिं", "+", ",", "x", "\u0301"]
+    rng = random.Random(3)
+    for _ in range(1500):
+        pair.check_encode("".join(rng.choice(letters) for _ in range(rng.randrange(1, 12))), False)
