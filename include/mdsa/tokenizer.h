@@ -103,9 +103,9 @@ class Tokenizer {
 };
 
 // Decodes a stream of tokens piece by piece: the concatenation of all pieces equals Decode of all
-// ids, and no piece ends inside a character. Linear time over the whole stream, but for decoders
-// that replace by a regex, which look again at what they hold back. Not thread-safe; one per
-// generation. Keeps the tokenizer alive.
+// ids, and no piece ends inside a character. Linear time over the whole stream, times what a
+// Strip decoder may remove from the end of a token. Not thread-safe; one per generation. Keeps the
+// tokenizer alive.
 class DecodeStream {
  public:
   explicit DecodeStream(std::shared_ptr<const Tokenizer> tokenizer,

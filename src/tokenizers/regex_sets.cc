@@ -62,7 +62,7 @@ const Ranges kHexDigits = {{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
 // Alphabetic symbols: letters in circles and squares.
 const Ranges kCircled = {
     {0x24b6, 0x24e9}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
-// Oniguruma's \w takes ISO 8859-1's digits for words, its [[:word:]] does not.
+// Oniguruma's \w takes these for words, but neither [\w] nor [[:word:]] does.
 const Ranges kLatin1Digits = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}};
 // Scripts as of Unicode 16.
 const Ranges kHan = {{0x2e80, 0x2e99},   {0x2e9b, 0x2ef3},   {0x2f00, 0x2fd5},   {0x3005, 0x3005},

@@ -155,7 +155,7 @@ class Translator {
     const std::string_view name = c == 's' || c == 'S'   ? "space"
                                   : c == 'd' || c == 'D' ? "nd"
                                   : c == 'h' || c == 'H' ? "xdigit"
-                                  : c == 'w' || c == 'W' ? "\\w"
+                                  : c == 'w' || c == 'W' ? (in_bracket_ ? "[word]" : "\\w")
                                                          : "";
     if (name.empty()) return std::nullopt;
     MDSA_ASSIGN(std::string set, Set(name, negated));

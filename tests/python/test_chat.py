@@ -51,7 +51,34 @@ TOOLS = """{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}
 {% generation %}{{ messages[-1].content.upper().split('?')[0] }}{% endgeneration %}
 """
 
-TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "tools": TOOLS}
+# What templates of reasoning models with tools do: macros, reversed messages, text methods.
+AGENT = """{%- macro describe(spec, depth=0) -%}
+{%- if spec is mapping -%}
+    {%- for key, value in spec.items() -%}
+        {{- '  ' * depth + key }}: {{ describe(value, depth + 1) }}{{ ', ' if not loop.last }}
+    {%- endfor -%}
+{%- else -%}{{ spec | string | upper }}{%- endif -%}
+{%- endmacro -%}
+{%- set ns = namespace(last=messages | length - 1, found=false, parts=[]) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages | length - 1) - loop.index0 %}
+    {%- if not ns.found and message.role == "user" and message.content is string
+           and not (message.content.startswith('<tool>') and message.content.endswith('</tool>')) %}
+        {%- set ns.found = true %}{%- set ns.last = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for tool in tools or [] %}{{ describe(tool) ~ '\\n' }}{{ tool | tojson }}{%- endfor %}
+{%- for message in messages if message.role in ['user', 'assistant'] %}
+    {%- set content = message.content | default('', true) %}
+    {%- if '</think>' in content %}{%- set content = content.split('</think>')[-1].lstrip('\\n') %}{%- endif %}
+    {%- set ns.parts = ns.parts + [content.strip().replace('"', "'")] %}
+    {{- loop.index }}/{{ loop.length }}{{ '*' if loop.index0 == ns.last }}|{{ content.rstrip() -}}
+{%- endfor %}
+{{ ns.parts | join(' ; ') }}{{ (messages | selectattr('role', 'equalto', 'user') | list)[0]['content'] | indent(2) }}
+{{ '%d of %s' | format(ns.last, messages | map(attribute='role') | unique | sort | list) }}
+"""
+
+TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "tools": TOOLS, "agent": AGENT}
 
 
 @pytest.fixture(scope="module")

@@ -357,7 +357,7 @@ SETS = [rf"\p{{{name}}}" for name in
         ("L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "N", "Nd", "No", "P", "Po", "S", "So",
          "Z", "uppercase letter", "^N", "Han", "Hiragana", "Katakana", "Hangul")]
 SETS += [r"\P{L}", r"\P{Mn}", r"\P{^Letter}"]
-SETS += [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"\h", r"\H", r"[\W_]", r"[\Sa]", r"[^\P{L}b]",
+SETS += [r"\w", r"\W", r"\d", r"\D", r"\s", r"\S", r"\h", r"\H", r"[\W_]", r"[\w-]", r"[^\w]", r"[\Sa]", r"[^\P{L}b]",
          r"[\Hg]", "[[:word:]]", "[[:punct:]]", "[[:space:]]", "[[:blank:]]", "[[:digit:]]",
          "[[:cntrl:]]", "[[:xdigit:]]"]
 SYNTAX = [r"\p{N}{1,2}+", r"a{,3}", r"(?:ab){2}?", r"a{2}?b", r"\bא?\w", r"\B.", r"[a\-z-]|[+--]",
