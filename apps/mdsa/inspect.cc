@@ -93,11 +93,7 @@ struct Subject {
 };
 
 std::expected<Subject, Failure> Open(const InspectOptions& options) {
-  // In the order of ModelLoader.
-  std::vector<std::filesystem::path> folders;
-  if (options.load.cache_dir) folders.push_back(ExpandHome(*options.load.cache_dir));
-  folders.push_back(ModelLoader().cache_dir());
-  for (auto& folder : HubCacheDirs()) folders.push_back(std::move(folder));
+  const auto folders = CacheSearchPath(options.load.cache_dir, ModelLoader().cache_dir());
   auto opened = [&]() -> Result<Checkpoint> {
     MDSA_ASSIGN(const auto path, ResolveModelPath(options.load.model, folders));
     return Checkpoint::Open(path);

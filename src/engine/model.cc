@@ -73,6 +73,7 @@ Status PrepareOutput(const Runner& runner, const ForwardInput& input, ForwardOut
 }
 
 Result<ForwardOutput> RunForward(const Runner& runner, const ForwardInput& input) {
+  MDSA_TRY(runner.CheckWeights());
   MDSA_TRY(CheckInput(runner, input));
   ForwardOutput output;
   MDSA_TRY(PrepareOutput(runner, input, output));

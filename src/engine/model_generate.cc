@@ -278,6 +278,7 @@ Result<std::vector<GenerationResult>> GenerateAll(const Runner& runner,
                                                   std::span<const Request> requests,
                                                   const GenerationOptions& options,
                                                   const std::stop_token& stop) {
+  MDSA_TRY(runner.CheckWeights());
   for (const Request& request : requests) MDSA_TRY(CheckPrompt(runner, request.prompt));
   MDSA_TRY(engine::CheckGenerationOptions(options, runner.config().vocab_size));
   if (!options.stop.empty() && tokenizer == nullptr) {

@@ -114,6 +114,7 @@ Result<Tensor> EmbedTexts(const Runner& runner, const std::shared_ptr<const Toke
                runner.description().family);
   }
   MDSA_TRY(CheckTexts(tokenizer));
+  MDSA_TRY(runner.CheckWeights());
   const std::int64_t dim = runner.config().hidden_size;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), dim}));
   const PoolingConfig pooling = runner.pooling().value_or(PoolingConfig());
@@ -144,6 +145,7 @@ Result<Tensor> ClassifyTexts(const Runner& runner,
                runner.description().architecture);
   }
   MDSA_TRY(CheckTexts(tokenizer));
+  MDSA_TRY(runner.CheckWeights());
   const std::int64_t labels = runner.config().num_labels;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), labels}));
   const TextBatch batch = Tokenize(*tokenizer, texts, TextLengthLimit(runner));

@@ -75,6 +75,9 @@ class Runner {
   std::int64_t context_length() const { return context_length_; }
   // The same, capped by max_length.
   std::int64_t length_limit() const { return description_.context_length; }
+  // To ask at the start of each call: kFailedPrecondition if the checkpoint under mapped weights
+  // was changed.
+  Status CheckWeights() const { return parts_.weights.CheckUnchanged(); }
   std::size_t memory_bytes() const { return parts_.weights.bytes() + sizeof(Runner); }
 
   KvCache MakeCache(std::int64_t layers, std::int64_t max_tokens) const {

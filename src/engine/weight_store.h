@@ -11,6 +11,7 @@
 #include "base/page_buffer.h"
 #include "formats/tensor_source.h"
 #include "kernels/matmul.h"
+#include "mdsa/result.h"
 
 namespace mdsa::engine {
 
@@ -43,6 +44,11 @@ class WeightStore {
 
   std::uint64_t bytes() const { return bytes_; }
   std::int64_t parameters() const { return parameters_; }
+
+  // kFailedPrecondition naming the file if weights lie in a checkpoint that was changed since.
+  Status CheckUnchanged() const {
+    return mapped_ == nullptr ? Status() : mapped_->CheckUnchanged();
+  }
 
  private:
   friend class WeightLoader;

@@ -161,6 +161,18 @@ TEST_F(CheckpointTest, DamagedTokenizerNamesTheFolder) {
               {folder_.path().string(), "tokenizer.json"});
 }
 
+// What an interrupted download leaves must not pass for a file that is not there.
+TEST_F(CheckpointTest, EmptyTokenizerFileIsNoAbsentOne) {
+  folder_.Write("config.json", kBertConfig);
+  folder_.Write("model.safetensors", OneTensor("a"));
+  folder_.Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\n");
+  folder_.Write("tokenizer.json", "");
+  const auto checkpoint = Open();
+  ASSERT_TRUE(checkpoint) << checkpoint.error().ToString();
+  ExpectError(checkpoint->LoadTokenizer(), ErrorCode::kInvalidFormat,
+              {"tokenizer.json", "is empty"});
+}
+
 TEST_F(CheckpointTest, GgufWithoutVocabularyHasNoTokenizer) {
   const auto file =
       folder_.Write("m.gguf", TinyLlamaGguf().F32Tensor("token_embd.weight", {8, 4}).Build());

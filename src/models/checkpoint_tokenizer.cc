@@ -14,10 +14,14 @@ namespace {
 
 constexpr std::size_t kMaxTokenizerBytes = 200'000'000;  // Gemma's tokenizer.json has 33 MB
 
-// "" if there is no such file; every other failure is passed on.
+// "" if there is no such file; every other failure is passed on, and so is an empty file, which an
+// interrupted download leaves behind.
 Result<std::string> ReadOptional(const std::filesystem::path& path) {
   auto text = ReadFile(path, kMaxTokenizerBytes);
   if (!text && text.error().code() == ErrorCode::kNotFound) return std::string();
+  if (text && text->empty()) {
+    return Err(ErrorCode::kInvalidFormat, "'{}' is empty; get it again", path.string());
+  }
   return text;
 }
 

@@ -214,3 +214,20 @@ def test_failed_loads_leave_nothing_behind(fresh_python, broken):
     # The allocator may add or remove one of its own; one a load would be 200.
     assert mappings[1] - mappings[0] < 10
     assert resident[1] - resident[0] < 5e6
+
+
+@pytest.mark.parametrize("change", ["truncate", "overwrite"])
+def test_a_checkpoint_changed_under_its_model_is_an_error_of_the_call(sharded, tmp_path, change):
+    """Unquantized weights are read from the file: what is no longer there must not kill the process."""
+    folder = tmp_path / "checkpoint"
+    sharded[1].save_pretrained(folder)
+    model, _ = ModelLoader().load(config_of(folder))
+    model(IDS)
+    weights = folder / "model.safetensors"
+    if change == "truncate":
+        os.truncate(weights, 100)
+    else:
+        weights.write_bytes(weights.read_bytes())
+    for call in (lambda: model(IDS), lambda: model.generate(IDS[:1], max_new_tokens=2)):
+        with pytest.raises(mdsa.MdsaError, match="model.safetensors"):
+            call()
