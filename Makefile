@@ -90,7 +90,7 @@ test-python: venv-test build
 test-asan test-tsan: test-%: packages-test
 	@$(CMAKE) --preset $* $(CMAKE_ARGS) -DMDSA_BUILD_PYTHON=OFF > /dev/null
 	@$(CMAKE) --build $(BUILD)/$* -j $(JOBS) --target cpp_tests mdsa_cli
-	@$(CTEST) --test-dir $(BUILD)/$* -j $(JOBS) --output-on-failure -LE install
+	@$(CTEST) --test-dir $(BUILD)/$* -j $(JOBS) --output-on-failure -LE install -E '^fuzz'
 
 # Each parser for a short fixed time under clang's libFuzzer with asan and ubsan.
 FUZZ_SECONDS ?= 10

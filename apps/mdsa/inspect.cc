@@ -237,7 +237,7 @@ void AddInspectCommand(CLI::App& app, Command& command) {
   inspect->add_flag("--tensors", options->tensors, "List the tensors: name, dtype, shape, bytes");
   AddJsonFlag(*inspect, options->json);
   inspect->footer(
-      "Reads headers only.\n"
+      "Reads headers and the tokenizer, no weights.\n"
       "\nExamples:\n"
       "  mdsa inspect all-MiniLM-L6-v2\n"
       "  mdsa inspect SmolLM2-135M-Instruct.Q4_1.gguf --tensors\n"

@@ -45,6 +45,19 @@ std::vector<std::string> ToUtf8(const nb::list& texts) {
   return result;
 }
 
+std::optional<std::filesystem::path> ToPath(const std::optional<nb::bytes>& encoded) {
+  if (!encoded) return std::nullopt;
+  return std::string(encoded->c_str(), encoded->size());
+}
+
+nb::object FromPath(const std::filesystem::path& path) {
+  const std::string& bytes = path.native();
+  nb::object text = nb::steal(
+      PyUnicode_DecodeFSDefaultAndSize(bytes.data(), static_cast<Py_ssize_t>(bytes.size())));
+  if (!text.is_valid()) throw nb::python_error();
+  return text;
+}
+
 ModelConfig ToConfig(const std::string& json) {
   ModelConfig config = Unwrap(ModelConfig::FromJson(json));
   Unwrap(config.Validate());

@@ -5,6 +5,8 @@
 #include <nanobind/ndarray.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +43,11 @@ inline nb::object ToNumpy(Tensor tensor) { return ToNumpy(std::move(tensor.value
 // The UTF-8 of a str; lone surrogates become ill-formed bytes, which the tokenizers read as U+FFFD.
 std::string ToUtf8(const nb::str& text);
 std::vector<std::string> ToUtf8(const nb::list& texts);
+
+// What os.fsencode gives, or None.
+std::optional<std::filesystem::path> ToPath(const std::optional<nb::bytes>& encoded);
+// As os.fsdecode: bytes that are no UTF-8 become lone surrogates.
+nb::object FromPath(const std::filesystem::path& path);
 
 // What ModelConfig._to_json gives, parsed and checked. Throws NativeError.
 ModelConfig ToConfig(const std::string& json);

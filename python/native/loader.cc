@@ -46,13 +46,13 @@ void BindLoader(nb::module_& module) {
   nb::class_<ModelLoader>(module, "ModelLoader")
       .def(
           "__init__",
-          [](ModelLoader* self, const std::optional<std::string>& cache_dir) {
-            new (self) ModelLoader(cache_dir);
+          [](ModelLoader* self, const std::optional<nb::bytes>& cache_dir) {
+            new (self) ModelLoader(ToPath(cache_dir));
           },
           nb::arg("cache_dir").none() = nb::none())
       .def("load", &Load, nb::arg("config_json"), nb::arg("progress").none() = nb::none())
       .def("estimate_memory", &EstimateMemory, nb::arg("config_json"))
-      .def_prop_ro("cache_dir", [](const ModelLoader& self) { return self.cache_dir().string(); });
+      .def_prop_ro("cache_dir", [](const ModelLoader& self) { return FromPath(self.cache_dir()); });
 }
 
 }  // namespace mdsa::python

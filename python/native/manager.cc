@@ -66,11 +66,10 @@ void BindManager(nb::module_& module) {
   nb::class_<PyManager>(module, "ModelManager", nb::type_slots(kManagerSlots))
       .def(
           "__init__",
-          [](PyManager* self, std::int64_t max_models,
-             const std::optional<std::string>& cache_dir) {
+          [](PyManager* self, std::int64_t max_models, const std::optional<nb::bytes>& cache_dir) {
             ModelManager::Options options;
             options.max_models = max_models;
-            options.cache_dir = cache_dir;
+            options.cache_dir = ToPath(cache_dir);
             new (self) PyManager(Unwrap(ModelManager::Create(options)));
           },
           nb::arg("max_models"), nb::arg("cache_dir").none() = nb::none())

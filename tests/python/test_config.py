@@ -177,3 +177,8 @@ def test_a_domain_configuration_is_accepted():
 def test_something_else_is_refused():
     with pytest.raises(InvalidArgumentError, match="ModelConfig"):
         as_model_config("a string")
+
+
+def test_truth_values_of_numpy_are_taken():
+    config = ModelConfig.for_tier1(use_cache=np.True_, compile_model=np.False_)
+    assert ModelConfig.from_dict(config.to_dict()) == config

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 import mdsa
-from mdsa import ModelConfig, ModelLoader, errors
+from mdsa import ModelConfig, ModelLoader, ModelManager, errors
 from mdsa.errors import MdsaError
 
 BUILT_IN = {
@@ -109,8 +109,32 @@ def test_an_error_of_the_progress_callback_stops_the_load(smollm2_gguf):
         ModelLoader().load(ModelConfig.for_tier3(smollm2_gguf), progress=progress)
 
 
-def test_text_that_is_no_utf8_in_a_message(tmp_path):
-    folder = tmp_path / "caf\udce9"
-    folder.mkdir()
-    with pytest.raises(MdsaError):
-        load(folder)
+def test_a_name_that_is_no_unicode_names_its_field():
+    with pytest.raises(ValueError, match="model_name.*udce9"):
+        ModelConfig.for_tier1("caf\udce9")
+
+
+def test_text_that_is_no_utf8_in_a_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("MDSA_HOME", str(tmp_path / "caf\udce9"))
+    with pytest.raises(MdsaError, match="caf"):
+        load("no/such-model")
+    folder = str(tmp_path / "caf\udce9")
+    assert ModelLoader(folder).cache_dir == folder
+    assert ModelManager(cache_dir=folder).loader.cache_dir == folder
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{("a",): 1}, {"x": float("nan")}, {"x": {"y": float("inf")}}],
+    ids=["tuple-key", "nan", "nested-inf"],
+)
+def test_kwargs_that_json_cannot_hold_are_named(kwargs):
+    with pytest.raises(ValueError, match="^kwargs: "):
+        ModelConfig.for_tier1(kwargs=kwargs)
+
+
+def test_kwargs_that_hold_themselves_are_named():
+    kwargs = {}
+    kwargs["self"] = kwargs
+    with pytest.raises(ValueError, match="^kwargs: "):
+        ModelConfig.for_tier1(kwargs=kwargs)

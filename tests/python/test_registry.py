@@ -284,3 +284,13 @@ def test_nothing_leaks_at_exit(fresh_python):
         "view = registry._models\n"
     )
     assert result.stderr == ""
+
+
+def test_the_table_of_entries_can_be_replaced():
+    registry = ModelRegistry(max_models=2)
+    registry.register("old", ModelConfig.for_tier1(), "object")
+    info = ModelRegistry(max_models=2).register("new", ModelConfig.for_tier1(), "another")
+    registry._models = {"new": info}
+    assert registry.list_models() == ["new"]
+    registry._models = {}
+    assert len(registry) == 0

@@ -144,6 +144,10 @@ def test_estimates_of_presets_without_a_checkpoint(config, megabytes, tmp_path):
     assert 0.5 * megabytes < estimated < 2.5 * megabytes
 
 
+def test_a_model_in_another_server_counts_its_client():
+    assert ModelLoader().estimate_memory(ModelConfig("ollama://phi", "tier1")) == 50.0
+
+
 def test_manager_example(minilm_dir):
     manager = ModelManager(max_models=10)
     config = ModelConfig.for_tier1(minilm_dir)

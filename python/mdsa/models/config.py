@@ -111,8 +111,18 @@ class ModelConfig:
         values["quantization"] = _enum_value(self.quantization)
         if not isinstance(self.kwargs, dict):
             raise InvalidArgumentError(f"kwargs must be a dict, not {type(self.kwargs).__name__}")
-        # The library only carries kwargs along, so values that JSON lacks go as their text.
-        values["kwargs"] = json.loads(json.dumps(self.kwargs, default=_plain_or_text))
+        try:
+            # The library only carries kwargs along, so values that JSON lacks go as their text.
+            kwargs = json.dumps(self.kwargs, default=_plain_or_text, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidArgumentError(f"kwargs: {error}") from error
+        values["kwargs"] = json.loads(kwargs)
+        for name, value in values.items():
+            if isinstance(value, str) and not value.isascii():
+                try:
+                    value.encode()
+                except UnicodeEncodeError as error:
+                    raise InvalidArgumentError(f"{name} {value!a} is no valid Unicode") from error
         try:
             return json.dumps(values, default=_plain, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -151,9 +161,11 @@ def _enum_value(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON form of a path or of an integer or float of another library."""
+    """JSON form of a path or of a truth value, integer or float of another library."""
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
+    if getattr(getattr(value, "dtype", None), "kind", None) == "b":
+        return bool(value)  # numpy's
     if hasattr(value, "__index__"):
         return operator.index(value)
     if hasattr(value, "__float__"):

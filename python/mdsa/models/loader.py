@@ -18,6 +18,7 @@ Progress = Callable[[str, int, int], object]
 """Called with the phase ("read" or "convert"), and the source bytes done and in total."""
 
 _BLINK_SECONDS = 0.3  # loads that end sooner show no bar
+_REMOTE_PREFIX, _REMOTE_MB = "ollama://", 50.0  # a model in another server: its client alone
 
 
 class ModelLoader:
@@ -28,7 +29,7 @@ class ModelLoader:
     """
 
     def __init__(self, cache_dir: str | os.PathLike[str] | None = None) -> None:
-        given = None if cache_dir is None else os.path.expanduser(os.fspath(cache_dir))
+        given = None if cache_dir is None else os.path.expanduser(os.fsencode(cache_dir))
         self._native = _native.ModelLoader(given)
         self.cache_dir: str = self._native.cache_dir
 
@@ -36,10 +37,10 @@ class ModelLoader:
         """Blocks until the model is ready.
 
         Weights are read, converted and quantized tensor by tensor in parallel, with the GIL
-        released. `progress` is called on this thread at most a few times a second; what it raises
+        released. `progress` is called on this thread, at most twenty times a second; what it raises
         stops the load. Without it, a terminal shows a bar when the load takes longer than a blink.
 
-        A failure is one of the classes of mdsa.errors, all of them a ValueError or a MemoryError,
+        A failure is one of the classes of mdsa.errors, as a rule a ValueError or a MemoryError too,
         and its text starts with "Model loading failed: ".
         """
         try:
@@ -57,7 +58,10 @@ class ModelLoader:
         From the headers of the checkpoint, or from the parameter count of its tier where there is
         no checkpoint at hand. Never touches the network.
         """
-        return self._native.estimate_memory(as_model_config(config)._to_json())["total_mb"]
+        config = as_model_config(config)
+        if config.model_name.startswith(_REMOTE_PREFIX):
+            return _REMOTE_MB
+        return self._native.estimate_memory(config._to_json())["total_mb"]
 
     def __repr__(self) -> str:
         return f"<ModelLoader cache_dir={self.cache_dir}>"

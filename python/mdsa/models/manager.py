@@ -33,7 +33,7 @@ class ModelManager:
     def __init__(
         self, cache_dir: str | os.PathLike[str] | None = None, max_models: int = 10
     ) -> None:
-        given = None if cache_dir is None else os.path.expanduser(os.fspath(cache_dir))
+        given = None if cache_dir is None else os.path.expanduser(os.fsencode(cache_dir))
         self._native = _native.ModelManager(max_models, given)
         self.loader: Any = ModelLoader(cache_dir)
         self.registry = ModelRegistry._over(self._native.registry())

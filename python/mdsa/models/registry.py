@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 from mdsa import _native
@@ -130,6 +130,11 @@ class ModelRegistry:
     @property
     def _models(self) -> MutableMapping[str, Any]:
         return _ModelsView(self)
+
+    @_models.setter
+    def _models(self, entries: Mapping[str, Any]) -> None:
+        self.clear()
+        self._models.update(entries)
 
     def _info(self, entry: dict[str, Any] | None) -> ModelInfo | None:
         if entry is None:
