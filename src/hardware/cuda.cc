@@ -5,15 +5,17 @@
 #include <array>
 #include <memory>
 
+// Under its C name, so that a function that takes it has one type on both sides of the library.
+struct nvmlMemory_st {
+  unsigned long long total, free, used;  // bytes
+};
+
 namespace mdsa {
 namespace {
 
 // The part of NVML's binary interface that is used, stable since its version 5; 0 is success.
 using NvmlResult = int;
 using NvmlDevice = void*;
-struct NvmlMemory {
-  unsigned long long total, free, used;  // bytes
-};
 
 struct CloseLibrary {
   void operator()(void* library) const { dlclose(library); }
@@ -32,7 +34,7 @@ struct Nvml {
   NvmlResult (*device_count)(unsigned int*);
   NvmlResult (*device_handle)(unsigned int, NvmlDevice*);
   NvmlResult (*name)(NvmlDevice, char*, unsigned int);
-  NvmlResult (*memory)(NvmlDevice, NvmlMemory*);
+  NvmlResult (*memory)(NvmlDevice, nvmlMemory_st*);
   NvmlResult (*compute_capability)(NvmlDevice, int*, int*);
 
   bool FindAll(const Library& library) {
@@ -52,7 +54,7 @@ std::vector<CudaDevice> Devices(const Nvml& nvml) {
   for (unsigned int index = 0; index < count; ++index) {
     NvmlDevice handle = nullptr;
     std::array<char, 97> name{};  // NVML's longest is 96
-    NvmlMemory memory{};
+    nvmlMemory_st memory{};
     CudaDevice device;
     if (nvml.device_handle(index, &handle) != 0 || nvml.memory(handle, &memory) != 0 ||
         nvml.name(handle, name.data(), name.size() - 1) != 0 ||

@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <string_view>
 
-namespace {
-
-struct Memory {
+struct nvmlMemory_st {
   unsigned long long total, free, used;
 };
+
+namespace {
 
 std::uintptr_t IndexOf(void* device) { return reinterpret_cast<std::uintptr_t>(device) - 1; }
 
@@ -31,7 +31,7 @@ int nvmlDeviceGetName(void* device, char* name, unsigned int length) {
   *std::copy(text.begin(), text.end(), name) = '\0';
   return 0;
 }
-int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
+int nvmlDeviceGetMemoryInfo(void* device, nvmlMemory_st* memory) {
   if (IndexOf(device) == 1) return 15;  // the device is lost
   *memory = {1000 * (IndexOf(device) + 1), 600, 0};
   return 0;
