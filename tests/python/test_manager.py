@@ -1,11 +1,13 @@
 """The manager with loaders of the tests, and with the real one on a small real model."""
 
 import datetime
+import json
+import math
 import threading
 
 import pytest
 
-from mdsa import ModelConfig, ModelManager, errors
+from mdsa import ModelConfig, ModelManager, _native, errors
 
 CONFIG = ModelConfig.for_tier3("stand-in")
 
@@ -132,6 +134,58 @@ def test_a_model_that_cannot_fit(manager):
         manager.get_or_load("a", CONFIG)
     assert manager.loader.loads == []
     assert manager.list_models() == []
+
+
+def sparse_llama(folder, int4_bytes):
+    """A checkpoint of at least that many bytes as INT4, whose file takes no room on the disk."""
+    hidden, intermediate, vocab = 8192, 28672, 32000
+    shapes = {"input_layernorm": [hidden], "post_attention_layernorm": [hidden]}
+    shapes |= {f"self_attn.{name}_proj": [hidden, hidden] for name in "qkvo"}
+    shapes |= {f"mlp.{name}_proj": [intermediate, hidden] for name in ("gate", "up")}
+    shapes["mlp.down_proj"] = [hidden, intermediate]
+    layers = 1 + int4_bytes // sum(math.prod(shape) // 2 for shape in shapes.values())
+    tensors = {
+        f"model.layers.{layer}.{name}.weight": shape
+        for layer in range(layers)
+        for name, shape in shapes.items()
+    }
+    tensors["model.embed_tokens.weight"] = tensors["lm_head.weight"] = [vocab, hidden]
+    tensors["model.norm.weight"] = [hidden]
+    header, end = {}, 0
+    for name, shape in tensors.items():
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 64,
+        "vocab_size": vocab,
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-5,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def test_a_real_model_that_cannot_fit(minilm_dir, tmp_path):
+    total = _native.detect_hardware()["total_memory_bytes"]
+    huge = ModelConfig.for_tier3(sparse_llama(tmp_path, 2 * total), device="cpu")
+    manager = ModelManager()
+    small, _ = manager.get_or_load("small", ModelConfig.for_tier1(minilm_dir))
+    before = small.embed("hello")
+    with pytest.raises(MemoryError, match="Insufficient memory.* MB, .* MB are available"):
+        manager.get_or_load("huge", huge)
+    assert manager.list_models() == ["small"]
+    assert (small.embed("hello") == before).all()
 
 
 def test_the_memory_check_may_be_replaced(manager):
