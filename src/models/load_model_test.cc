@@ -115,9 +115,11 @@ TEST_F(LoadModelTest, FailedLoadsLeaveNeitherFilesNorMapsBehind) {
   fail();  // what the first load of a process sets up for good
   const auto files = Count("/proc/self/fd", false);
   const auto maps = Count("/proc/self/maps", true);
-  for (int i = 0; i < 200; ++i) fail();
+  constexpr int kLoads = 200;
+  for (int i = 0; i < kLoads; ++i) fail();
   EXPECT_EQ(Count("/proc/self/fd", false), files);
-  EXPECT_LE(Count("/proc/self/maps", true), maps + 2);  // the heap may grow
+  // The heap may grow, under a sanitizer by many maps, but not by one with each load.
+  EXPECT_LT(Count("/proc/self/maps", true), maps + kLoads / 2);
 }
 
 }  // namespace
