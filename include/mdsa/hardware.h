@@ -36,9 +36,10 @@ struct HardwareInfo {
 // Asks the system now; what it does not say keeps its default. Thread-safe.
 HardwareInfo DetectHardware();
 
-// The instruction set that the kernels use: "portable", "avx2", "avx512" or "avx512_vnni". Chosen at
-// first use from what the processor has; the environment variable MDSA_CPU_TARGET forces one.
-// kInvalidArgument if that is not one of these, kUnsupported if the processor lacks it. Thread-safe.
+// The instruction set that the kernels use: "portable", "avx2", "avx512" or "avx512_vnni". Chosen
+// at first use from what the processor has; the environment variable MDSA_CPU_TARGET forces one.
+// kInvalidArgument if that is not one of these, kUnsupported if the processor lacks it.
+// Thread-safe.
 Result<std::string> KernelTarget();
 
 // For "auto" the best device this build can compute on; kUnsupported for "cuda"

@@ -3,9 +3,10 @@
 // W is [rows = outputs, cols = inputs], row-major, in its stored format; it is decoded in registers
 // or tile by tile and never copied whole. Sums are fp32, and so are activations, but for many rows
 // against kInt8 weights on a processor with VNNI, which round them to 16 bits in groups of 64
-// columns. The relative error of a product is about 1e-7, or 2e-5 with such rows, and does not depend
-// on the number of threads. Pointers need the alignment of their element type only. Functions are
-// thread-safe, allocate nothing and cannot fail; outputs must not overlap inputs or scratch.
+// columns. The relative error of a product is about 1e-7, or 2e-5 with such rows, and does not
+// depend on the number of threads. Pointers need the alignment of their element type only.
+// Functions are thread-safe, allocate nothing and cannot fail; outputs must not overlap inputs or
+// scratch.
 #pragma once
 
 #include <cstddef>
