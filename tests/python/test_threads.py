@@ -41,6 +41,15 @@ def progress_of_another_thread_during(work):
     return after - before
 
 
+def others_run_during(work, minimum=10):
+    """Whether another thread makes more steps than that while `work` runs.
+
+    On a busy machine the other thread may get no core in time: work that gives the GIL up lets it
+    run sooner or later, work that holds it never does.
+    """
+    return any(progress_of_another_thread_during(work) > minimum for _ in range(50))
+
+
 def test_the_probe_itself(no_preemption):
     assert progress_of_another_thread_during(lambda: sum(range(2_000_000))) == 0
 
@@ -48,30 +57,26 @@ def test_the_probe_itself(no_preemption):
 def test_generate(no_preemption, smollm2):
     model, tokenizer = smollm2
     ids = tokenizer("Once upon a time")["input_ids"]
-    assert progress_of_another_thread_during(lambda: model.generate(ids, max_new_tokens=8)) > 10
+    assert others_run_during(lambda: model.generate(ids, max_new_tokens=8))
 
 
 def test_forward_and_embed(no_preemption, minilm):
     model, tokenizer = minilm
     inputs = tokenizer(["some words " * 60] * 4, return_tensors="np")
-    assert progress_of_another_thread_during(lambda: model(**inputs)) > 10
-    assert progress_of_another_thread_during(lambda: model.embed(["some words " * 60] * 4)) > 10
+    assert others_run_during(lambda: model(**inputs))
+    assert others_run_during(lambda: model.embed(["some words " * 60] * 4))
 
 
 def test_load(no_preemption, smollm2_gguf):
     config = ModelConfig.for_tier3(smollm2_gguf)
-    assert progress_of_another_thread_during(lambda: ModelLoader().load(config)) > 10
+    assert others_run_during(lambda: ModelLoader().load(config))
 
 
 def test_encoding(no_preemption, minilm):
     _, tokenizer = minilm
     text = "the quick brown fox " * 20000
     native = tokenizer._native
-    assert progress_of_another_thread_during(lambda: native.encode(text)) > 10
-
-
-def others_run_during(work, minimum=10):
-    return progress_of_another_thread_during(work) > minimum
+    assert others_run_during(lambda: native.encode(text))
 
 
 def test_texts_and_tokens_of_lists(no_preemption, minilm):
@@ -100,7 +105,12 @@ def test_estimate_and_manager(no_preemption, minilm_dir, smollm2_gguf):
     estimates = [config] * 300  # each is shorter than it takes another thread to wake up
     assert others_run_during(lambda: [*map(manager.loader.estimate_memory, estimates)], minimum=0)
     large = ModelConfig.for_tier3(smollm2_gguf)
-    assert others_run_during(lambda: manager.get_or_load("m", large))
+
+    def load():
+        manager.unload("m")
+        manager.get_or_load("m", large)
+
+    assert others_run_during(load)
 
 
 def test_eight_threads_give_the_tokens_of_one(smollm2):
