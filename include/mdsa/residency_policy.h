@@ -59,6 +59,7 @@ struct ResidencyBudget {
   std::int64_t max_models = 0;
   std::optional<std::uint64_t> limit_bytes;  // nullopt: none
   std::uint64_t reserved_bytes = 0;          // by all, loads in flight and running calls included
+  std::uint64_t transient_bytes = 0;  // of these, what running calls hold beside their models
   // What the machine would still give, less what loads in flight were promised; nullopt: not known.
   std::optional<std::uint64_t> machine_bytes;
   std::chrono::nanoseconds min_residency{0};
@@ -67,10 +68,10 @@ struct ResidencyBudget {
 
 struct ResidencyDecision {
   enum class Kind : std::uint8_t {
-    kGrant,   // it fits as things are
-    kEvict,   // it fits once `victims`, which nobody uses, are gone
-    kDrain,   // `victims` are in use: they shall take no new calls, and go when the running ones end
-    kWait,    // for a call, a load or the clock; look again at `look_again` at the latest
+    kGrant,  // it fits as things are
+    kEvict,  // it fits once `victims`, which nobody uses, are gone
+    kDrain,  // `victims` are in use: they shall take no new calls, and go when the running ones end
+    kWait,   // for a call, a load or the clock; look again at `look_again` at the latest
     kRefuse,  // it never fits, whatever ends
   };
   Kind kind = Kind::kRefuse;
@@ -80,8 +81,8 @@ struct ResidencyDecision {
 };
 
 // Thread-safe, and without state: Decide is called under the manager's lock, so it neither blocks,
-// nor logs, nor asks for the time. Its victims are checked: those that are pinned, loading, or
-// (for kEvict) in use are a defect of the policy, and the request fails with kInternal.
+// nor logs, nor asks for the time. Victims that are pinned or not ready are a defect of the policy:
+// the request fails with kInternal. Those of kEvict that are in use, by now, make it decide again.
 class ResidencyPolicy {
  public:
   virtual ~ResidencyPolicy() = default;

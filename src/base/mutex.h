@@ -2,6 +2,7 @@
 // that guarded data is only touched under its lock.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <stop_token>
@@ -45,6 +46,12 @@ class CondVar {
   template <typename Ready>
   bool Wait(Mutex& mutex, std::stop_token stop, Ready ready) MDSA_REQUIRES(mutex) {
     return condition_.wait(mutex, std::move(stop), std::move(ready));
+  }
+  // The same, but gives up at `until` of the steady clock.
+  template <typename Ready>
+  bool WaitUntil(Mutex& mutex, std::stop_token stop, std::chrono::steady_clock::time_point until,
+                 Ready ready) MDSA_REQUIRES(mutex) {
+    return condition_.wait_until(mutex, std::move(stop), until, std::move(ready));
   }
   void NotifyAll() { condition_.notify_all(); }
 

@@ -1,22 +1,20 @@
+// Requests: what is ready, who waits, and who leaves.
 #include "models/manager_state.h"
 
 #include <algorithm>
-#include <exception>
 #include <functional>
-#include <new>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "models/config_conflict.h"
+#include "models/running_calls.h"
 
 namespace mdsa {
 namespace {
 
-// Compared by owner: locking a weak pointer under a lock could leave the last reference there.
-bool SameModel(const std::weak_ptr<Model>& a, const std::shared_ptr<Model>& b) {
-  return !a.owner_before(b) && !b.owner_before(a);
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
 }
 
 Error UnloadedError(std::string_view model_id) {
@@ -33,37 +31,22 @@ Error CancelledError(std::string_view model_id) {
   return Error(ErrorCode::kCancelled, fmt::format("loading of '{}' was cancelled", model_id));
 }
 
-// The library throws nothing of its own, but memory may run out.
-Result<std::shared_ptr<Model>> LoadOrError(const ModelSource& source, const ModelConfig& config,
-                                           const LoadOptions& options) {
-  try {
-    return source.load(config, options);
-  } catch (const std::bad_alloc&) {
-    throw;  // the flight has the error for this ready
-  } catch (const std::exception& error) {
-    return Err(ErrorCode::kInternal, "loading '{}' threw: {}", config.model_name, error.what());
-  } catch (...) {
-    return Err(ErrorCode::kInternal, "loading '{}' threw what is no std::exception",
-               config.model_name);
-  }
-}
-
 }  // namespace
 
-ManagerState::Flight::Flight(const std::string& its_model_id, const ModelConfig& its_config,
-                             std::uint64_t its_generation, const LoadOptions& options)
-    : model_id(its_model_id),
-      config(its_config),
-      generation(its_generation),
-      threads(options.threads),
-      progress(options.on_progress),
-      out_of_memory(ErrorCode::kResourceExhausted,
-                    fmt::format("out of memory while loading '{}'", its_model_id)) {}
+ManagerState::ManagerState(Setup setup)
+    : source_(std::move(setup.source)),
+      clock_(*setup.clock),
+      hits_(clock_),
+      residency_(setup.options, setup.host_limit_bytes,
+                 setup.policy != nullptr ? std::move(setup.policy)
+                                         : std::make_shared<const LruPolicy>()) {}
 
-Result<std::shared_ptr<ManagerState>> ManagerState::Create(std::int64_t max_models,
-                                                           ModelSource source) {
-  MDSA_ASSIGN(auto registry, ModelRegistry::Create(max_models));
-  return std::shared_ptr<ManagerState>(new ManagerState(std::move(registry), std::move(source)));
+Result<std::shared_ptr<ManagerState>> ManagerState::Create(Setup setup) {
+  MDSA_TRY(setup.options.Validate());
+  std::shared_ptr<ManagerState> state(new ManagerState(std::move(setup)));
+  const MutexLock lock(state->mutex_);
+  if (state->residency_.options().time_to_live) state->StartHousekeeper();
+  return state;
 }
 
 // The last reference may be that of a flight whose waiters are gone: a thread cannot join itself.
@@ -74,122 +57,80 @@ ManagerState::~ManagerState() {
   }
 }
 
-Result<ModelHandle> ManagerState::GetOrLoad(const std::string& model_id, const ModelConfig& config,
-                                            const LoadOptions& options) {
-  if (model_id.empty()) return Err(ErrorCode::kInvalidArgument, "model_id must not be empty");
-  MDSA_TRY(config.Validate());
-  MDSA_ASSIGN(const Obtained obtained, Obtain(model_id, &config, std::nullopt, options));
-  ModelFacts facts = source_.describe(*obtained.model);
-  ModelHandle handle;
-  handle.model_id_ = model_id;
-  handle.manager_ = weak_from_this();
-  handle.generation_ = obtained.generation;
-  handle.memory_bytes_ = facts.memory_bytes;
-  handle.tokenizer_ = std::move(facts.tokenizer);
-  handle.description_ = std::move(facts.description);
-  return handle;
+Result<ModelHandle> ManagerState::GetOrLoad(const std::string& model_id, const ModelConfig* config,
+                                            const RequestOptions& options) {
+  if (config != nullptr) {
+    if (HandleBodyPtr hit = hits_.Find(model_id, *config)) return ModelHandle(std::move(hit));
+  }
+  MDSA_ASSIGN(HandleBodyPtr body, Obtain({model_id, config, nullptr, false}, options));
+  return ModelHandle(std::move(body));
 }
 
-Result<std::shared_ptr<Model>> ManagerState::Acquire(const std::string& model_id,
-                                                     std::uint64_t generation,
-                                                     std::stop_token stop) {
-  LoadOptions options;
-  options.stop = std::move(stop);
-  MDSA_ASSIGN(Obtained obtained, Obtain(model_id, nullptr, generation, options));
-  return std::move(obtained.model);
+Result<ModelLease> ManagerState::Lease(const std::string& model_id, const ModelConfig* config,
+                                       const RequestOptions& options) {
+  if (config != nullptr) {
+    HandleBodyPtr hit = hits_.Find(model_id, *config);
+    if (hit != nullptr && hit->slot->TryLease()) return MakeLease(std::move(hit));
+  }
+  MDSA_ASSIGN(HandleBodyPtr body, Obtain({model_id, config, nullptr, true}, options));
+  return MakeLease(std::move(body));
 }
 
-bool ManagerState::Unload(std::string_view model_id) {
-  Released released;
-  std::shared_ptr<Flight> flight;
-  bool known = false;
+Result<ModelLease> ManagerState::LeaseAgain(const HandleBodyPtr& body,
+                                            const RequestOptions& options) {
+  if (body->slot->TryLease()) {
+    hits_.NoteUse(*body->slot);
+    return MakeLease(body);
+  }
+  MDSA_ASSIGN(HandleBodyPtr fresh,
+              Obtain({body->slot->id(), nullptr, body->slot.get(), true}, options));
+  return MakeLease(std::move(fresh));
+}
+
+void ManagerState::ReturnLease(ModelSlot& slot) {
+  // The end of a call is a use as well as its beginning, but not another one.
+  slot.NoteUse(clock_.Now().time_since_epoch().count(), 0);
+  const ModelSlot::Released left = slot.ReleaseLease();
+  if (left.leases > 0) return;
+  if (left.state == SlotState::kReady && waiting_for_leases_.load() == 0) return;
+  const Afterwards afterwards(*this);
+  Victims victims;
   {
     const MutexLock lock(mutex_);
-    if (const auto slot = slots_.find(model_id); slot != slots_.end()) {
-      flight = std::move(slot->second.flight);
-      if (flight) Abandon(*flight, UnloadedError(model_id));
-      slots_.erase(slot);
-    }
-    known = records().Unregister(model_id, released.records) || flight != nullptr;
+    victims = residency_.Sweep(clock_.Now());
+    AnnounceVictims(victims);
+    Changed();
   }
-  if (flight) flight->stop.request_stop();
-  return known;
+  Free(std::move(victims));
 }
 
-void ManagerState::ClearAll() { DropAll(UnloadedError); }
-
-void ManagerState::DropAll(Error (*reason)(std::string_view model_id)) {
-  Released released;
-  Slots slots;
-  {
-    const MutexLock lock(mutex_);
-    slots.swap(slots_);
-    for (const auto& [model_id, slot] : slots) {
-      if (slot.flight) Abandon(*slot.flight, reason(model_id));
-    }
-    records().Clear(released.records);
+Result<HandleBodyPtr> ManagerState::Obtain(const Wanted& wanted, const RequestOptions& options) {
+  if (wanted.model_id.empty()) {
+    return Err(ErrorCode::kInvalidArgument, "model_id must not be empty");
   }
-  for (const auto& [model_id, slot] : slots) {
-    if (slot.flight) slot.flight->stop.request_stop();
-  }
-}
-
-int ManagerState::CallersWaitingFor(std::string_view model_id) const {
-  const MutexLock lock(mutex_);
-  const auto slot = slots_.find(model_id);
-  return slot != slots_.end() && slot->second.flight ? slot->second.flight->waiting : 0;
-}
-
-void ManagerState::Close() {
-  {
-    const MutexLock lock(mutex_);
-    closed_ = true;
-  }
-  DropAll(ClosedError);
-  Released released;
-  const MutexLock lock(mutex_);
-  const auto only_this_thread_runs = [&]() MDSA_REQUIRES(mutex_) {
-    return std::ranges::all_of(running_, [](const std::jthread& thread) {
-      return thread.get_id() == std::this_thread::get_id();
-    });
-  };
-  thread_ended_.Wait(mutex_, {}, only_this_thread_runs);
-  released.threads.splice(released.threads.end(), ended_);
-}
-
-Result<ManagerState::Obtained> ManagerState::Obtain(const std::string& model_id,
-                                                    const ModelConfig* config,
-                                                    std::optional<std::uint64_t> handle_generation,
-                                                    const LoadOptions& options) {
-  Released released;
-  std::shared_ptr<Flight> flight;
+  if (wanted.config != nullptr) MDSA_TRY(wanted.config->Validate());
+  Afterwards afterwards(*this);
+  FlightPtr flight;
   bool starts = false;
   {
     const MutexLock lock(mutex_);
-    if (closed_) return std::unexpected(ClosedError(model_id));
-    if (handle_generation) {
-      MDSA_TRY(CheckHandle(model_id, *handle_generation));
-      config = &slots_.find(model_id)->second.config;
+    if (closed_) return std::unexpected(ClosedError(wanted.model_id));
+    const RecordPtr record = residency_.Find(wanted.model_id);
+    if (wanted.slot != nullptr && (record == nullptr || record->slot.get() != wanted.slot)) {
+      return std::unexpected(UnloadedError(wanted.model_id));
     }
-    MDSA_ASSIGN(std::optional<Obtained> found, FindInMemory(model_id, *config, released));
-    if (found) {
-      // The handle's model was replaced through the registry.
-      if (handle_generation && found->generation != *handle_generation) {
-        released.model = std::move(found->model);
-        return std::unexpected(UnloadedError(model_id));
-      }
-      return *std::move(found);
+    MDSA_ASSIGN(const ModelConfig* config, ConfigFor(wanted, record.get()));
+    if (record != nullptr) {
+      MDSA_ASSIGN(HandleBodyPtr ready, FindReady(wanted, *config, record));
+      if (ready != nullptr) return ready;
     }
-    const auto slot = slots_.find(model_id);
-    if (slot != slots_.end() && slot->second.flight) {
-      MDSA_TRY(CheckSameModel(model_id, slot->second.flight->config, *config));
-      flight = slot->second.flight;
-    } else {
-      released.threads.splice(released.threads.end(), ended_);
-      MDSA_ASSIGN(flight, StartFlight(model_id, *config, options));
-      starts = true;
-    }
+    ++residency_.counters().misses;
+    const auto flights_before = flights_.size();
+    MDSA_ASSIGN(flight, JoinFlight(wanted, *config, options, record));
+    starts = flights_.size() > flights_before;
+    afterwards.ended.splice(afterwards.ended.end(), ended_);
     ++flight->waiting;
+    flight->leases_wanted += wanted.lease ? 1 : 0;
   }
   // The options end with this call, whether it returns or throws.
   struct Disconnect {
@@ -198,180 +139,294 @@ Result<ManagerState::Obtained> ManagerState::Obtain(const std::string& model_id,
       if (progress != nullptr) progress->Disconnect();
     }
   } const disconnect{starts ? &flight->progress : nullptr};
-  return Await(flight, options.stop);
+  return Await(flight, wanted, options);
 }
 
-Status ManagerState::CheckHandle(std::string_view model_id, std::uint64_t generation) const {
-  const auto slot = slots_.find(model_id);
-  if (slot != slots_.end() && slot->second.generation == generation) return {};
-  return std::unexpected(UnloadedError(model_id));
+Result<const ModelConfig*> ManagerState::ConfigFor(const Wanted& wanted,
+                                                   const ResidencyRecord* record) const {
+  if (wanted.config != nullptr) return wanted.config;
+  const auto flight = flights_.find(wanted.model_id);
+  if (flight != flights_.end()) return &flight->second->config;
+  if (record != nullptr && record->config) return &*record->config;
+  const auto declared = declared_.find(wanted.model_id);
+  if (declared != declared_.end()) return &declared->second.config;
+  static const ModelConfig kNone;
+  if (record != nullptr) return &kNone;  // an object that came without one
+  return Err(ErrorCode::kNotFound,
+             "model '{}' is not loaded, and no configuration was declared for it", wanted.model_id);
 }
 
-Result<std::optional<ManagerState::Obtained>> ManagerState::FindInMemory(
-    const std::string& model_id, const ModelConfig& config, Released& released) {
-  MDSA_ASSIGN(std::optional<Obtained> found, FindRegistered(model_id, config, released));
-  if (!found) {
-    MDSA_ASSIGN(found, Revive(model_id, config, released));
-  }
-  return found;
-}
-
-Result<std::optional<ManagerState::Obtained>> ManagerState::FindRegistered(
-    const std::string& model_id, const ModelConfig& config, Released& released) {
-  released.info = records().Peek(model_id);
-  if (!released.info) return std::nullopt;
-  const ModelInfo& info = *released.info;
-  if (info.model == nullptr) {
+Result<HandleBodyPtr> ManagerState::FindReady(const Wanted& wanted, const ModelConfig& config,
+                                              const RecordPtr& record) {
+  if (record->slot->state() != SlotState::kReady) return nullptr;
+  if (record->is_foreign() && !(wanted.lease && wanted.config == nullptr)) {
     return Err(ErrorCode::kFailedPrecondition,
-               "the id '{}' is taken by an object that the application registered", model_id);
+               "the id '{}' is taken by an object that the application registered",
+               wanted.model_id);
   }
-  if (info.config) MDSA_TRY(CheckSameModel(model_id, *info.config, config));
-  // Checked before it counts as a use.
-  Obtained obtained{info.model};
-  Slot& slot = slots_[model_id];
-  if (slot.generation == 0 || !SameModel(slot.model, info.model)) {
-    slot.generation = ++last_generation_;  // registered by the application
-    slot.config = info.config.value_or(config);
-    slot.model = info.model;
+  if (wanted.config != nullptr && record->config) {
+    MDSA_TRY(CheckSameModel(wanted.model_id, *record->config, config));
   }
-  obtained.generation = slot.generation;
-  released.info = records().Get(model_id);
-  return obtained;
+  if (wanted.config != nullptr && !record->config) record->config = config;
+  if (wanted.lease) MDSA_CHECK(record->slot->TryLease());  // ready until this lock is given back
+  ++residency_.counters().hits;
+  return NoteRequest(record->body, config);
 }
 
-Result<std::optional<ManagerState::Obtained>> ManagerState::Revive(const std::string& model_id,
-                                                                   const ModelConfig& config,
-                                                                   Released& released) {
-  const auto found = slots_.find(model_id);
-  if (found == slots_.end() || found->second.flight) return std::nullopt;
-  Slot& slot = found->second;
-  released.model = slot.model.lock();
-  if (!released.model || !CheckSameModel(model_id, slot.config, config)) return std::nullopt;
-  ModelRegistry::Entry entry;
-  entry.config = slot.config;
-  entry.model = released.model;
-  entry.memory_mb = source_.describe(*released.model).memory_mb();
-  MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(model_id, std::move(entry)));
-  MDSA_TRY(records().Register(record, released.records));
-  released.info = records().Get(model_id);
-  return Obtained{released.model, slot.generation};
+HandleBodyPtr ManagerState::NoteRequest(const HandleBodyPtr& body, const ModelConfig& config) {
+  ModelSlot& slot = *body->slot;
+  if (slot.state() == SlotState::kReady && slot.object().model != nullptr) {
+    return hits_.Add(body, config);
+  }
+  hits_.NoteUse(slot);
+  return body;
 }
 
-Result<std::shared_ptr<ManagerState::Flight>> ManagerState::StartFlight(
-    const std::string& model_id, const ModelConfig& config, const LoadOptions& options) {
-  const auto known = slots_.find(model_id);
-  // A reload continues the life of the slot; another config begins a new one, in which the handles
-  // of the old one are void.
-  const bool reload = known != slots_.end() && known->second.generation != 0 &&
-                      CheckSameModel(model_id, known->second.config, config);
-  const std::uint64_t generation = reload ? known->second.generation : ++last_generation_;
-  auto flight = std::make_shared<Flight>(model_id, config, generation, options);
-  Slot& slot = known != slots_.end() ? known->second : slots_[model_id];
-  Threads thread(1);
+Status ManagerState::CheckKeptFailure(const ResidencyRecord& record, const ModelConfig& config) {
+  if (!record.failure || !record.config || !CheckSameModel(record.id(), *record.config, config)) {
+    return {};
+  }
+  const auto now = clock_.Now();
+  if (now >= record.failure->retry_at) return {};
+  ++residency_.counters().retries_refused;
+  Error error = record.failure->error;
+  error.AddContext(fmt::format("the load of '{}' failed and is not repeated for another {:.1f} s",
+                               record.id(), Seconds(record.failure->retry_at - now)));
+  return std::unexpected(std::move(error));
+}
+
+Result<ManagerState::FlightPtr> ManagerState::JoinFlight(const Wanted& wanted,
+                                                         const ModelConfig& config,
+                                                         const RequestOptions& options,
+                                                         RecordPtr record) {
+  if (const auto found = flights_.find(wanted.model_id); found != flights_.end()) {
+    MDSA_TRY(CheckSameModel(wanted.model_id, found->second->config, config));
+    return found->second;
+  }
+  if (source_.load == nullptr) {
+    return Err(ErrorCode::kFailedPrecondition,
+               "'{}' is not registered any more, and this registry has no loader", wanted.model_id);
+  }
+  if (record != nullptr) {
+    MDSA_TRY(CheckKeptFailure(*record, config));
+    // An id that is not in memory may come back as another model. Handles of the old one are void.
+    const bool other = record->config && !CheckSameModel(wanted.model_id, *record->config, config);
+    if (other && !HoldsMemory(record->slot->state())) {
+      residency_.Close(record);
+      record = nullptr;
+    } else if (other) {
+      MDSA_TRY(CheckSameModel(wanted.model_id, *record->config, config));
+    }
+  }
+  const bool is_new = record == nullptr;
+  if (is_new) record = residency_.Insert(wanted.model_id);
+  auto flight = StartFlight(record, config, options);
+  if (!flight && is_new) residency_.Close(record);
+  return flight;
+}
+
+Result<ManagerState::FlightPtr> ManagerState::StartFlight(const RecordPtr& record,
+                                                          const ModelConfig& config,
+                                                          const LoadOptions& options) {
+  auto flight = std::make_shared<LoadFlight>(record, config, options, clock_.Now());
+  LoadFlight::Threads thread(1);
   flight->thread = thread.begin();
   try {
     thread.front() = std::jthread([self = shared_from_this(), flight] { self->RunFlight(flight); });
   } catch (const std::system_error& error) {
-    if (slot.generation == 0) slots_.erase(model_id);
-    return Err(ErrorCode::kResourceExhausted, "no thread to load '{}' on: {}", model_id,
+    return Err(ErrorCode::kResourceExhausted, "no thread to load '{}' on: {}", record->id(),
                error.what());
   }
   // Before the load can end, for its end waits for the lock that is held here.
   running_.splice(running_.end(), thread);
-  slot.flight = flight;
+  flights_.emplace(record->id(), flight);
   return flight;
 }
 
-void ManagerState::Abandon(Flight& flight, Error error) {
+Result<HandleBodyPtr> ManagerState::Await(const FlightPtr& flight, const Wanted& wanted,
+                                          const RequestOptions& options) {
+  const auto since = clock_.Now();
+  std::chrono::nanoseconds report_after{0};
+  bool left_alone = false;
+  Error why = CancelledError(wanted.model_id);
+  while (true) {
+    const MutexLock lock(mutex_);
+    const ResidencyOptions& limits = residency_.options();
+    if (report_after.count() == 0) report_after = limits.report_waits_after;
+    const auto deadline = options.timeout ? Later(since, *options.timeout) : Clock::kNever;
+    const auto memory_deadline = std::min(deadline, Later(since, limits.wait_timeout));
+    const bool was_blocked = flight->blocked.has_value();
+    const auto gives_up = [&]() MDSA_REQUIRES(mutex_) {
+      return flight->blocked && !options.wait_for_memory;
+    };
+    const auto report_at = Later(since, report_after);
+    const auto until = std::min(was_blocked ? memory_deadline : deadline, report_at);
+    clock_.WaitUntil(mutex_, changed_, options.stop, until, [&]() MDSA_REQUIRES(mutex_) {
+      return flight->result || gives_up() || flight->blocked.has_value() != was_blocked;
+    });
+    if (flight->result) {
+      --flight->waiting;
+      if (!*flight->result) return *flight->result;
+      return NoteRequest(**flight->result, flight->config);
+    }
+    const auto now = clock_.Now();
+    const auto limit = flight->blocked ? memory_deadline : deadline;
+    if (options.stop.stop_requested() || gives_up() || now >= limit) {
+      why = WhyLeft(*flight, options, limit);
+      LeaveFlight(*flight, wanted, why);
+      left_alone = flight->waiting == 0;
+      break;
+    }
+    if (now >= report_at) {
+      report_after *= 2;
+      ReportWait(*flight->record, flight->blocked ? flight->blocked->message() : "it is loading",
+                 since);
+    }
+  }
+  if (left_alone) flight->stop.request_stop();
+  return std::unexpected(std::move(why));
+}
+
+Error ManagerState::WhyLeft(const LoadFlight& flight, const RequestOptions& options,
+                            Clock::TimePoint deadline) {
+  const std::string& id = flight.record->id();
+  if (options.stop.stop_requested()) return CancelledError(id);
+  if (clock_.Now() >= deadline) {
+    ++residency_.counters().timeouts;
+    return Error(ErrorCode::kDeadlineExceeded,
+                 flight.blocked ? "timed out waiting for memory: " + flight.blocked->message()
+                                : fmt::format("timed out waiting for the load of '{}'", id));
+  }
+  return *flight.blocked;
+}
+
+void ManagerState::LeaveFlight(LoadFlight& flight, const Wanted& wanted, const Error& why) {
+  flight.leases_wanted -= wanted.lease ? 1 : 0;
+  if (--flight.waiting > 0) return;
+  ++residency_.counters().loads_cancelled;
+  Abandon(flight, why);
+  // A later caller starts afresh instead of joining a load that is being stopped.
+  Detach(flight);
+}
+
+void ManagerState::Abandon(LoadFlight& flight, Error error) {
   flight.result = std::unexpected(std::move(error));
-  flight.done.NotifyAll();
+  Changed();
 }
 
-void ManagerState::RunFlight(const std::shared_ptr<Flight>& flight) noexcept {
-  try {
-    LoadOptions options;
-    options.threads = flight->threads;
-    options.stop = flight->stop.get_token();
-    if (flight->progress.connected()) options.on_progress = std::ref(flight->progress);
-    FinishFlight(flight, LoadOrError(source_, flight->config, options));
-  } catch (...) {
-    FailFlight(flight, std::move(flight->out_of_memory));
+ManagerState::FlightPtr ManagerState::CloseRecord(const RecordPtr& record, Error why) {
+  FlightPtr flight;
+  if (const auto found = flights_.find(record->id()); found != flights_.end()) {
+    flight = found->second;
+    flights_.erase(found);
+    Abandon(*flight, std::move(why));
   }
-  const MutexLock lock(mutex_);
-  ended_.splice(ended_.end(), running_, flight->thread);
-  thread_ended_.NotifyAll();
+  hits_.Remove(record->id());
+  residency_.Close(record);
+  return flight;
 }
 
-void ManagerState::FinishFlight(const std::shared_ptr<Flight>& flight,
-                                Result<std::shared_ptr<Model>> loaded) {
-  if (loaded) {
-    auto registered = RegisterLoaded(*flight, *loaded);
-    if (!registered) loaded = std::unexpected(std::move(registered).error());
-  }
-  if (!loaded) return FailFlight(flight, std::move(loaded).error());
-  // The evicted models are freed by now, and from here on only those who asked hold this one.
-  const MutexLock lock(mutex_);
-  if (flight->result) return;
-  flight->result = Obtained{*std::move(loaded), flight->generation};
-  DetachFlight(*flight);
-  flight->done.NotifyAll();
-}
-
-Status ManagerState::RegisterLoaded(const Flight& flight, const std::shared_ptr<Model>& model) {
-  ModelRegistry::Entry entry;
-  entry.config = flight.config;
-  entry.model = model;
-  entry.memory_mb = source_.describe(*model).memory_mb();
-  MDSA_ASSIGN(RegistryImpl::Removed record, MakeRecord(flight.model_id, std::move(entry)));
-  ModelConfig config = flight.config;
-  Released released;
-  const MutexLock lock(mutex_);
-  if (flight.result) return {};  // abandoned
-  MDSA_TRY(records().Register(record, released.records));
-  Slot& slot = slots_.find(flight.model_id)->second;
-  slot.generation = flight.generation;
-  slot.config = std::move(config);
-  slot.model = model;
-  return {};
-}
-
-void ManagerState::FailFlight(const std::shared_ptr<Flight>& flight, Error error) {
-  const MutexLock lock(mutex_);
-  if (flight->result) return;
-  Abandon(*flight, std::move(error));
-  DetachFlight(*flight);
-}
-
-void ManagerState::DetachFlight(const Flight& flight) {
-  const auto slot = slots_.find(flight.model_id);
-  slot->second.flight.reset();
-  if (slot->second.generation == 0) slots_.erase(slot);
-}
-
-Result<ManagerState::Obtained> ManagerState::Await(const std::shared_ptr<Flight>& flight,
-                                                   std::stop_token stop) {
-  Released released;
-  bool nobody_waits = false;
+Result<UnloadResult> ManagerState::Unload(std::string_view model_id, const UnloadOptions& options) {
+  const Afterwards afterwards(*this);
+  RecordPtr record;
+  FlightPtr flight;
+  Victims victims;
+  std::stop_source cancel;
+  UnloadResult result;
   {
     const MutexLock lock(mutex_);
-    const bool ended =
-        flight->done.Wait(mutex_, std::move(stop), [&] { return flight->result.has_value(); });
-    const bool last = --flight->waiting == 0;
-    if (ended) {
-      // Nothing if it is evicted again already.
-      if (*flight->result) released.info = records().Get(flight->model_id);
-      // The flight must not keep the model: its thread may last longer than the callers.
-      return last ? *std::move(flight->result) : *flight->result;
+    record = residency_.Find(model_id);
+    if (record == nullptr) return result;
+    if (residency_.settings(model_id).pinned && !options.force) {
+      return Err(ErrorCode::kFailedPrecondition,
+                 "model '{}' is pinned; unpin it first, or unload it by force", model_id);
     }
-    if (last) {
-      Abandon(*flight, CancelledError(flight->model_id));
-      // A later caller starts afresh instead of joining a load that is being stopped.
-      DetachFlight(*flight);
-    }
-    nobody_waits = last;
+    result.known = HoldsMemory(record->slot->state()) || flights_.contains(model_id);
+    result.freed_bytes = record->reservation.bytes();
+    cancel = record->slot->cancel_source();
+    flight = CloseRecord(record, UnloadedError(model_id));
+    ++residency_.counters().unloads;
+    victims = residency_.Sweep(clock_.Now());
+    AnnounceVictims(victims);
+    Changed();
   }
-  if (nobody_waits) flight->stop.request_stop();
-  return std::unexpected(CancelledError(flight->model_id));
+  if (flight) flight->stop.request_stop();
+  if (options.force) cancel.request_stop();
+  Free(std::move(victims));
+  if (flight || RunsOnThisThread(*record->slot)) {  // ends by itself
+    result.freed_bytes = 0;
+    return result;
+  }
+  const MutexLock lock(mutex_);
+  const auto deadline =
+      Later(clock_.Now(), options.timeout.value_or(residency_.options().wait_timeout));
+  const auto is_free = [&] { return !HoldsMemory(record->slot->state()); };
+  if (clock_.WaitUntil(mutex_, changed_, options.stop, deadline, is_free)) return result;
+  const bool timed_out = !options.stop.stop_requested();
+  residency_.counters().timeouts += timed_out ? 1 : 0;
+  return Err(timed_out ? ErrorCode::kDeadlineExceeded : ErrorCode::kCancelled,
+             "model '{}' takes no new calls, but {} still run; its memory is free when they end",
+             model_id, record->slot->leases());
+}
+
+void ManagerState::ClearAll() { DropAll(UnloadedError); }
+
+void ManagerState::DropAll(Error (*reason)(std::string_view model_id)) {
+  const Afterwards afterwards(*this);
+  std::vector<FlightPtr> flights;
+  Victims victims;
+  {
+    const MutexLock lock(mutex_);
+    for (const RecordPtr& record : residency_.All()) {
+      if (record->closing) continue;
+      if (FlightPtr flight = CloseRecord(record, reason(record->id()))) flights.push_back(flight);
+    }
+    victims = residency_.Sweep(clock_.Now());
+    AnnounceVictims(victims);
+    Changed();
+  }
+  for (const FlightPtr& flight : flights) flight->stop.request_stop();
+  Free(std::move(victims));
+}
+
+void ManagerState::Close() {
+  std::optional<std::jthread> housekeeper;
+  {
+    const MutexLock lock(mutex_);
+    closed_ = true;
+    housekeeper.swap(housekeeper_);
+  }
+  if (housekeeper) {
+    housekeeper->request_stop();
+    if (housekeeper->get_id() == std::this_thread::get_id()) housekeeper->detach();
+  }
+  DropAll(ClosedError);
+  LoadFlight::Threads ended;
+  const MutexLock lock(mutex_);
+  const auto only_this_thread_runs = [&]() MDSA_REQUIRES(mutex_) {
+    return std::ranges::all_of(running_, [](const std::jthread& thread) {
+      return thread.get_id() == std::this_thread::get_id();
+    });
+  };
+  changed_.Wait(mutex_, {}, only_this_thread_runs);
+  ended.splice(ended.end(), ended_);
+}
+
+int ManagerState::CallersWaitingFor(std::string_view model_id) const {
+  const MutexLock lock(mutex_);
+  const auto flight = flights_.find(model_id);
+  return flight == flights_.end() ? 0 : flight->second->waiting;
+}
+
+SlotState ManagerState::StateOf(std::string_view model_id) const {
+  const MutexLock lock(mutex_);
+  const RecordPtr record = residency_.Find(model_id);
+  return record == nullptr ? SlotState::kUnloaded : record->slot->state();
+}
+
+std::optional<std::string> ManagerState::Validate(std::uint64_t call_bytes) const {
+  const MutexLock lock(mutex_);
+  return residency_.Validate(call_bytes);
 }
 
 }  // namespace mdsa
