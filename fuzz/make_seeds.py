@@ -147,11 +147,53 @@ def model_config_seeds():
         "compile_model": False, "optimization_level": 1, "cache_dir": "c", "kwargs": {"a": [1]}}).encode()
 
 
+def config_file_seeds():
+    yield "limits", b"""[limits]
+max_models = 3
+max_memory = "70%" # or "8GB"
+max_device_memory = { "cuda:0" = "6GB", mps = 4096 }
+time_to_live = "10m"
+min_residency = "0s"
+max_queue_wait = 1.5
+wait_timeout = "5m"
+retry_delay = "500ms"
+max_retry_delay = '1m'
+report_waits_after = 10
+
+[store]
+cache_dir = "models"
+"""
+    yield "models", b'''[[model]]
+id = "classifier"
+source = "./models/minilm"
+tier = 1
+quantization = "none"
+device = "auto"
+max_length = 128
+batch_size = 8
+torch_dtype = "auto"
+temperature = 0.7
+pin = true
+time_to_live = "forever"
+preload = true
+required = true
+warm_up = """
+hello"""
+
+[[model]]
+id = 'b'
+source = "org/name"
+tier = "tier2"
+'''
+    yield "dotted", b"limits.max_memory = 0x10\n\"limits\".'max_models' = 1_0\nmodel = [{id = 'a', source = 'b'}]\n"
+    yield "other", b"[limits]\na = 2024-01-01T00:00:00.5Z\nb = [[1, 2.5e3], [\"\\u00e4\"]]\n[a.b.c]\nx = inf\n"
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     for fuzzer, seeds in {"safetensors": safetensors_seeds, "gguf": gguf_seeds, "config_json": config_seeds,
                           "index_json": index_seeds, "tokenizer_json": tokenizer_seeds,
-                          "model_config": model_config_seeds}.items():
+                          "model_config": model_config_seeds, "config_file": config_file_seeds}.items():
         folder = out / fuzzer
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds():

@@ -4,7 +4,8 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config ccache python3-venv python3-dev
-  libfmt-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev libicu-dev libpcre2-dev)
+  libfmt-dev libsimdjson-dev nlohmann-json3-dev libcli11-dev libicu-dev libpcre2-dev
+  libtomlplusplus-dev)
 test=(libgtest-dev libgmock-dev libbenchmark-dev clang-19 clang-format-19 libclang-rt-19-dev)
 tidy=(clang-tidy-19)
 

@@ -1,6 +1,7 @@
 // Everything an application needs.
 #pragma once
 
+#include "mdsa/config_file.h"     // IWYU pragma: export
 #include "mdsa/hardware.h"        // IWYU pragma: export
 #include "mdsa/model.h"           // IWYU pragma: export
 #include "mdsa/model_config.h"    // IWYU pragma: export

@@ -37,15 +37,14 @@ bool IsHidden(std::string_view character) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  constexpr std::size_t kMaxBytes = 100;
-  const bool cut = text.size() > kMaxBytes;
+std::string PrintableText(std::string_view text, std::size_t max_bytes) {
+  const bool cut = text.size() > max_bytes;
   if (cut) {
-    text = text.substr(0, kMaxBytes);
+    text = text.substr(0, max_bytes);
     DropCutCharacter(text);
   }
   const bool is_utf8 = simdjson::validate_utf8(text);
-  std::string shown = "'";
+  std::string shown;
   for (std::size_t i = 0, length = 1; i < text.size(); i += length) {
     length = is_utf8 ? SequenceBytes(text[i]) : 1;
     const std::string_view character = text.substr(i, length);
@@ -56,7 +55,16 @@ std::string Printable(std::string_view text) {
       shown += character;
     }
   }
-  return shown + (cut ? "...'" : "'");
+  if (cut) shown += "...";
+  return shown;
+}
+
+std::string Printable(std::string_view text) {
+  constexpr std::size_t kMaxBytes = 100;
+  std::string quoted = "'";
+  quoted += PrintableText(text, kMaxBytes);
+  quoted += '\'';
+  return quoted;
 }
 
 bool HasControlCharacters(std::string_view text) { return std::ranges::any_of(text, IsControl); }
