@@ -18,7 +18,14 @@ using test::FakeOf;
 using test::Gate;
 using ::testing::HasSubstr;
 
-class ManagerCancelTest : public test::ManagerFixture {};
+class ManagerCancelTest : public test::ManagerFixture {
+ protected:
+  static RequestOptions StoppedBy(const std::stop_source& stop) {
+    RequestOptions options;
+    options.stop = stop.get_token();
+    return options;
+  }
+};
 
 TEST_F(ManagerCancelTest, UnloadDuringALoadCancelsIt) {
   Start(2);
@@ -34,10 +41,10 @@ TEST_F(ManagerCancelTest, UnloadDuringALoadCancelsIt) {
     EXPECT_EQ(handle.error().code(), ErrorCode::kFailedPrecondition);
   });
   gate.AwaitEntered();
-  EXPECT_TRUE(manager_->Unload("m"));
-  EXPECT_FALSE(manager_->Unload("m"));
+  EXPECT_TRUE(Unload("m"));
+  EXPECT_FALSE(Unload("m"));
   loading.join();  // while the load is held
-  EXPECT_FALSE(manager_->registry().IsLoaded("m"));
+  EXPECT_FALSE(manager_->IsLoaded("m"));
   gate.Open();
   manager_->Close();
 }
@@ -51,12 +58,12 @@ TEST_F(ManagerCancelTest, ALoadAfterAnUnloadDoesNotJoinTheCancelledOne) {
   };
   std::jthread cancelled([&] { EXPECT_FALSE(Get("m")); });
   gate.AwaitEntered();
-  EXPECT_TRUE(manager_->Unload("m"));
+  EXPECT_TRUE(Unload("m"));
   const auto fresh = Get("m");  // while the old load is still inside
   ASSERT_TRUE(fresh);
   gate.Open();
   cancelled.join();
-  EXPECT_TRUE(fresh->Acquire());
+  EXPECT_TRUE(fresh->Lease());
   EXPECT_EQ(source_.loads, 2);
   manager_->Close();
 }
@@ -129,7 +136,7 @@ TEST_F(ManagerCancelTest, AStopEndsTheWaitForAnEvictedModel) {
   std::stop_source stop;
   std::vector<std::jthread> callers;
   callers.emplace_back(
-      [&] { EXPECT_EQ(a->Acquire(stop.get_token()).error().code(), ErrorCode::kCancelled); });
+      [&] { EXPECT_EQ(a->Lease(StoppedBy(stop)).error().code(), ErrorCode::kCancelled); });
   callers.emplace_back([&] {
     const auto answer = a->Generate({}, {}, {}, {}, stop.get_token());
     EXPECT_EQ(answer.error().code(), ErrorCode::kCancelled);
@@ -199,7 +206,10 @@ TEST_F(ManagerCancelTest, AFreedObjectMayCloseTheManagerFromTheThreadOfALoad) {
   Start(1);
   const auto first = Get("first");
   ASSERT_TRUE(first);
-  FakeOf(first->Acquire().value()).on_destroy = [this] { manager_->Close(); };
+  {
+    const auto lease = first->Lease();
+    FakeOf(*lease).on_destroy = [this] { manager_->Close(); };
+  }
   EXPECT_THAT(Get("second").error().ToString(), HasSubstr("is gone"));  // evicts the first
   manager_->Close();
 }

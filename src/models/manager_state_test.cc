@@ -21,11 +21,13 @@ using ::testing::IsEmpty;
 class ManagerStateTest : public test::ManagerFixture {};
 
 TEST_F(ManagerStateTest, RefusesBadArguments) {
-  EXPECT_EQ(ManagerState::Create(0, source_.source()).error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(ManagerState::Create({Options(0), {}, nullptr, source_.source()}).error().code(),
+            ErrorCode::kInvalidArgument);
   Start(1);
   EXPECT_EQ(Get("").error().code(), ErrorCode::kInvalidArgument);
-  EXPECT_THAT(manager_->GetOrLoad("m", ModelConfig(), {}).error().ToString(),
-              HasSubstr("model_name"));
+  const ModelConfig unnamed;
+  EXPECT_THAT(manager_->GetOrLoad("m", &unnamed, {}).error().ToString(), HasSubstr("model_name"));
+  EXPECT_EQ(manager_->GetOrLoad("m", nullptr, {}).error().code(), ErrorCode::kNotFound);
   EXPECT_EQ(source_.loads, 0);
 }
 
@@ -37,10 +39,10 @@ TEST_F(ManagerStateTest, LoadsOnceAndCountsEveryUse) {
   EXPECT_EQ(first->description().family, "fake");
   EXPECT_EQ(Uses("m"), 1);  // the load is its first use
   ASSERT_TRUE(Get("m"));
-  ASSERT_TRUE(first->Acquire());
+  ASSERT_TRUE(first->Lease());
   EXPECT_EQ(Uses("m"), 3);
   EXPECT_EQ(source_.loads, 1);
-  const auto info = manager_->registry().Peek("m");
+  const auto info = manager_->Peek("m");
   EXPECT_EQ(info->memory_mb, 2.5);  // measured, not estimated
   EXPECT_EQ(first->memory_bytes(), 2'500'000u);
   EXPECT_EQ(info->config->model_name, "m");
@@ -53,7 +55,7 @@ TEST_F(ManagerStateTest, EvictsTheLeastRecentlyUsedAndItsMemoryReturns) {
   ASSERT_TRUE(Get("a"));
   ASSERT_TRUE(b);
   ASSERT_TRUE(Get("c"));
-  EXPECT_THAT(manager_->registry().ListModels(), ElementsAre("a", "c"));
+  EXPECT_THAT(manager_->ListModels(), ElementsAre("a", "c"));
   EXPECT_EQ(source_.alive, 2);  // a kept handle keeps no weights
 }
 
@@ -62,9 +64,9 @@ TEST_F(ManagerStateTest, UseThroughAHandleKeepsAModelRecent) {
   const auto a = Get("a");
   ASSERT_TRUE(a);
   ASSERT_TRUE(Get("b"));
-  ASSERT_TRUE(a->Acquire());
+  ASSERT_TRUE(a->Lease());
   ASSERT_TRUE(Get("c"));
-  EXPECT_THAT(manager_->registry().ListModels(), ElementsAre("a", "c"));
+  EXPECT_THAT(manager_->ListModels(), ElementsAre("a", "c"));
 }
 
 TEST_F(ManagerStateTest, AHandleLoadsItsEvictedModelAgain) {
@@ -72,62 +74,72 @@ TEST_F(ManagerStateTest, AHandleLoadsItsEvictedModelAgain) {
   const auto a = Get("a");
   ASSERT_TRUE(a);
   ASSERT_TRUE(Get("b"));
-  EXPECT_FALSE(manager_->registry().IsLoaded("a"));
-  const auto model = a->Acquire();
+  EXPECT_FALSE(manager_->IsLoaded("a"));
+  const auto model = a->Lease();
   ASSERT_TRUE(model);
   EXPECT_EQ(FakeOf(*model).name, "a");
   EXPECT_EQ(source_.loads, 3);
-  EXPECT_THAT(manager_->registry().ListModels(), ElementsAre("a"));
+  EXPECT_THAT(manager_->ListModels(), ElementsAre("a"));
 }
 
-TEST_F(ManagerStateTest, AnEvictedModelInUseStaysWholeAndComesBackWithoutALoad) {
+TEST_F(ManagerStateTest, AModelInUseIsNeverEvicted) {
   Start(1);
   const auto a = Get("a");
   ASSERT_TRUE(a);
-  auto in_use = a->Acquire();
+  auto in_use = a->Lease();
   ASSERT_TRUE(in_use);
-  ASSERT_TRUE(Get("b"));
-  EXPECT_EQ(source_.alive, 1 + 1);
+  const auto refused = Get("b", AtOnce());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kResourceExhausted);
+  EXPECT_THAT(refused.error().ToString(), HasSubstr("'a' (2 MB, in use by 1 call)"));
+  EXPECT_THAT(manager_->ListModels(), ElementsAre("a"));
   EXPECT_EQ(FakeOf(*in_use).name, "a");
-
-  const auto again = a->Acquire();  // no second copy in memory
-  ASSERT_TRUE(again);
-  EXPECT_EQ(*again, *in_use);
-  EXPECT_EQ(source_.loads, 2);
-  EXPECT_THAT(manager_->registry().ListModels(), ElementsAre("a"));
+  in_use->Release();
+  EXPECT_TRUE(Get("b", AtOnce()));
   EXPECT_EQ(source_.alive, 1);
 }
 
 TEST_F(ManagerStateTest, AReloadThatFailsLeavesTheHandleUsable) {
-  Start(1);
+  Start(2);
   const auto a = Get("a");
   ASSERT_TRUE(a);
   ASSERT_TRUE(Get("b"));
+  ASSERT_TRUE(Get("c"));
   bool fail = true;
   source_.before_load = [&](const ModelConfig&, const LoadOptions&) -> Status {
     if (fail) return Err(ErrorCode::kIo, "disk gone");
     return {};
   };
-  EXPECT_EQ(a->Acquire().error().ToString(), "disk gone");
-  EXPECT_TRUE(manager_->registry().IsLoaded("b"));  // a failed load evicts nobody
+  EXPECT_EQ(a->Lease().error().ToString(), "disk gone");
   fail = false;
-  EXPECT_TRUE(a->Acquire());
+  EXPECT_TRUE(a->Lease());
+}
+
+TEST_F(ManagerStateTest, ACheckpointThatCannotBeDescribedEvictsNobody) {
+  Start(1);
+  ASSERT_TRUE(Get("a"));
+  source_.before_needs = [](const ModelConfig&) -> Status {
+    return Err(ErrorCode::kNotFound, "no such folder");
+  };
+  EXPECT_EQ(Get("b").error().code(), ErrorCode::kNotFound);
+  EXPECT_THAT(manager_->ListModels(), ElementsAre("a"));
+  EXPECT_EQ(source_.loads, 1);
 }
 
 TEST_F(ManagerStateTest, AfterUnloadOldHandlesAreVoidForGood) {
   Start(2);
   const auto old = Get("a");
   ASSERT_TRUE(old);
-  EXPECT_TRUE(manager_->Unload("a"));
-  EXPECT_FALSE(manager_->Unload("a"));
+  EXPECT_TRUE(Unload("a"));
+  EXPECT_FALSE(Unload("a"));
   EXPECT_EQ(source_.alive, 0);
-  EXPECT_EQ(old->Acquire().error().code(), ErrorCode::kFailedPrecondition);
-  EXPECT_THAT(old->Acquire().error().ToString(), HasSubstr("'a' was unloaded"));
+  EXPECT_EQ(old->Lease().error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(old->Lease().error().ToString(), HasSubstr("'a' was unloaded"));
 
   const auto fresh = Get("a");
   ASSERT_TRUE(fresh);
-  EXPECT_TRUE(fresh->Acquire());
-  EXPECT_FALSE(old->Acquire());
+  EXPECT_TRUE(fresh->Lease());
+  EXPECT_FALSE(old->Lease());
 }
 
 TEST_F(ManagerStateTest, UnloadOfAnEvictedModelVoidsItsHandles) {
@@ -135,8 +147,8 @@ TEST_F(ManagerStateTest, UnloadOfAnEvictedModelVoidsItsHandles) {
   const auto a = Get("a");
   ASSERT_TRUE(a);
   ASSERT_TRUE(Get("b"));
-  EXPECT_FALSE(manager_->Unload("a"));  // it is not there
-  EXPECT_FALSE(a->Acquire());
+  EXPECT_FALSE(Unload("a"));  // it is not there
+  EXPECT_FALSE(a->Lease());
 }
 
 TEST_F(ManagerStateTest, ClearAllVoidsEveryHandleAndDropsForeignObjects) {
@@ -147,12 +159,12 @@ TEST_F(ManagerStateTest, ClearAllVoidsEveryHandleAndDropsForeignObjects) {
   ASSERT_TRUE(a && b);
   ModelRegistry::Entry entry;
   entry.foreign = std::make_shared<int>(1);
-  ASSERT_TRUE(manager_->registry().Register("object", std::move(entry)));
+  ASSERT_TRUE(manager_->Register("object", std::move(entry)));
   manager_->ClearAll();
-  EXPECT_THAT(manager_->registry().ListModels(), IsEmpty());
+  EXPECT_THAT(manager_->ListModels(), IsEmpty());
   EXPECT_EQ(source_.alive, 0);
-  EXPECT_FALSE(a->Acquire());
-  EXPECT_FALSE(b->Acquire());
+  EXPECT_FALSE(a->Lease());
+  EXPECT_FALSE(b->Lease());
   EXPECT_TRUE(Get("a"));
 }
 
@@ -160,14 +172,16 @@ TEST_F(ManagerStateTest, HandlesOutliveTheManager) {
   Start(2);
   const auto a = Get("a");
   ASSERT_TRUE(a);
-  auto held = a->Acquire();
+  auto held = a->Lease();
   ASSERT_TRUE(held);
   manager_->Close();
   manager_.reset();
   EXPECT_EQ(source_.alive, 1);
   EXPECT_EQ(FakeOf(*held).name, "a");
-  EXPECT_EQ(a->Acquire().error().code(), ErrorCode::kFailedPrecondition);
-  EXPECT_THAT(a->Acquire().error().ToString(), HasSubstr("the manager of model 'a' is gone"));
+  held->Release();
+  EXPECT_EQ(source_.alive, 0);
+  EXPECT_EQ(a->Lease().error().code(), ErrorCode::kFailedPrecondition);
+  EXPECT_THAT(a->Lease().error().ToString(), HasSubstr("the manager of model 'a' is gone"));
   EXPECT_EQ(a->model_id(), "a");
   EXPECT_EQ(a->description().family, "fake");
 }
@@ -177,14 +191,14 @@ TEST_F(ManagerStateTest, AClosedManagerStillHeldByACallRefuses) {
   const auto a = Get("a");
   ASSERT_TRUE(a);
   manager_->Close();
-  EXPECT_THAT(a->Acquire().error().ToString(), HasSubstr("is gone"));
+  EXPECT_THAT(a->Lease().error().ToString(), HasSubstr("is gone"));
   EXPECT_THAT(Get("a").error().ToString(), HasSubstr("is gone"));
 }
 
 TEST_F(ManagerStateTest, AConfigThatWouldLoadDifferentlyIsAConflict) {
   Start(2);
   const ModelConfig config = ModelConfig::ForTier3("m");
-  ASSERT_TRUE(manager_->GetOrLoad("id", config, {}));
+  ASSERT_TRUE(manager_->GetOrLoad("id", &config, {}));
   const struct {
     std::function<void(ModelConfig&)> change;
     const char* message;
@@ -204,7 +218,7 @@ TEST_F(ManagerStateTest, AConfigThatWouldLoadDifferentlyIsAConflict) {
   for (const auto& conflict : cases) {
     ModelConfig other = config;
     conflict.change(other);
-    const auto handle = manager_->GetOrLoad("id", other, {});
+    const auto handle = manager_->GetOrLoad("id", &other, {});
     ASSERT_FALSE(handle) << conflict.message;
     EXPECT_EQ(handle.error().code(), ErrorCode::kFailedPrecondition);
     EXPECT_THAT(handle.error().ToString(), HasSubstr(conflict.message));
@@ -217,7 +231,8 @@ TEST_F(ManagerStateTest, AConfigThatWouldLoadDifferentlyIsAConflict) {
   same.tier = ModelTier::kTier2;
   same.temperature = 0.1;
   same.batch_size = 8;
-  EXPECT_TRUE(manager_->GetOrLoad("id", same, {}));
+  same.max_length = 128;  // less than it can do
+  EXPECT_TRUE(manager_->GetOrLoad("id", &same, {}));
 }
 
 TEST_F(ManagerStateTest, AnEvictedIdMayComeBackWithAnotherConfig) {
@@ -227,17 +242,17 @@ TEST_F(ManagerStateTest, AnEvictedIdMayComeBackWithAnotherConfig) {
   ASSERT_TRUE(Get("b"));
   ModelConfig other = ModelConfig::ForTier3("a");
   other.quantization = QuantizationType::kInt8;
-  const auto fresh = manager_->GetOrLoad("a", other, {});
+  const auto fresh = manager_->GetOrLoad("a", &other, {});
   ASSERT_TRUE(fresh);
-  EXPECT_TRUE(fresh->Acquire());
-  EXPECT_FALSE(old->Acquire());  // it would compute with another model than it was made for
+  EXPECT_TRUE(fresh->Lease());
+  EXPECT_FALSE(old->Lease());  // it would compute with another model than it was made for
 }
 
 TEST_F(ManagerStateTest, AnIdTakenByAForeignObjectIsRefused) {
   Start(2);
   ModelRegistry::Entry entry;
   entry.foreign = std::make_shared<int>(1);
-  ASSERT_TRUE(manager_->registry().Register("m", std::move(entry)));
+  ASSERT_TRUE(manager_->Register("m", std::move(entry)));
   EXPECT_EQ(Get("m").error().code(), ErrorCode::kFailedPrecondition);
   EXPECT_EQ(Uses("m"), 0);
 }
@@ -246,8 +261,8 @@ TEST_F(ManagerStateTest, AModelUnregisteredThroughTheRegistryCountsAsEvicted) {
   Start(2);
   const auto a = Get("a");
   ASSERT_TRUE(a);
-  EXPECT_TRUE(manager_->registry().Unregister("a"));
-  EXPECT_TRUE(a->Acquire());
+  EXPECT_TRUE(manager_->Unregister("a"));
+  EXPECT_TRUE(a->Lease());
   EXPECT_EQ(source_.loads, 2);
 }
 
@@ -255,15 +270,15 @@ TEST_F(ManagerStateTest, AModelThatTheApplicationRegisteredIsAHit) {
   Start(2);
   const auto old = Get("m");
   ASSERT_TRUE(old);
-  ASSERT_TRUE(manager_->registry().Unregister("m"));
+  ASSERT_TRUE(manager_->Unregister("m"));
   ModelRegistry::Entry entry;
   entry.config = ModelConfig::ForTier3("m");
-  entry.model = source_.source().load(*entry.config, {}).value();
-  ASSERT_TRUE(manager_->registry().Register("m", std::move(entry)));
-  EXPECT_FALSE(old->Acquire());  // made for another object
+  entry.model = source_.source().load(*entry.config, {}, nullptr).value();
+  ASSERT_TRUE(manager_->Register("m", std::move(entry)));
+  EXPECT_FALSE(old->Lease());  // made for another object
   const auto fresh = Get("m");
   ASSERT_TRUE(fresh);
-  EXPECT_TRUE(fresh->Acquire());
+  EXPECT_TRUE(fresh->Lease());
   EXPECT_EQ(source_.loads, 2);
 }
 
@@ -273,10 +288,11 @@ TEST_F(ManagerStateTest, AFreedModelMayCallTheManager) {
     const auto handle = Get(id);
     ASSERT_TRUE(handle);
     // Hangs if a lock is held around the destructor.
-    FakeOf(handle->Acquire().value()).on_destroy = [this] { manager_->Unload("nobody"); };
+    const auto lease = handle->Lease();
+    FakeOf(*lease).on_destroy = [this] { Unload("nobody"); };
   }
   EXPECT_TRUE(Get("last"));
-  EXPECT_TRUE(manager_->Unload("last"));
+  EXPECT_TRUE(Unload("last"));
   manager_->ClearAll();
 }
 

@@ -71,7 +71,7 @@ TEST_F(ModelManagerTest, LoadsMeasuresEvictsAndReloads) {
   EXPECT_EQ(answer->ids.size(), 2u);
   EXPECT_THAT(manager->ListModels(), ElementsAre("first"));
 
-  EXPECT_TRUE(manager->Unload("first"));
+  EXPECT_TRUE(manager->Unload("first")->known);
   EXPECT_EQ(first->Generate(prompt, options).error().code(), ErrorCode::kFailedPrecondition);
   manager->ClearAll();
   EXPECT_THAT(manager->ListModels(), IsEmpty());
@@ -120,7 +120,7 @@ TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
   auto manager = ModelManager::Create(1).value();
   const auto handle = manager->GetOrLoad("m", Config());
   ASSERT_TRUE(handle);
-  EXPECT_EQ(handle->memory_bytes(), (*handle->Acquire())->memory_bytes());
+  EXPECT_EQ(handle->memory_bytes(), (*handle->Lease())->memory_bytes());
   const std::vector<TokenId> ids = {1, 2, 3};
   ForwardInput input;
   input.batch = 1;

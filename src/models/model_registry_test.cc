@@ -154,7 +154,7 @@ TEST(ModelRegistryTest, ForeignObjectsAreHeldOnceAndReleased) {
   ASSERT_TRUE(registry->Register("m", Foreign(1, object)));
   EXPECT_EQ(object.use_count(), 2);
   EXPECT_EQ(registry->Get("m")->foreign, object);
-  EXPECT_EQ(registry->Get("m")->model, nullptr);
+  EXPECT_FALSE(registry->Get("m")->model);
   EXPECT_TRUE(registry->Unregister("m"));
   EXPECT_EQ(object.use_count(), 1);
 }
