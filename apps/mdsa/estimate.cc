@@ -67,6 +67,8 @@ std::string Json(const EstimateOptions& options, const std::vector<Estimate>& es
   for (const auto& [quantization, memory] : estimates) {
     rows.push_back({{"quantization", quantization},
                     {"weights_bytes", memory.weights_bytes},
+                    {"mapped_bytes", memory.mapped_bytes},
+                    {"tokenizer_bytes", memory.tokenizer_bytes},
                     {"kv_bytes_per_token", memory.kv_bytes_per_token},
                     {"kv_bytes", memory.kv_bytes},
                     {"scratch_bytes", memory.scratch_bytes},
@@ -84,7 +86,10 @@ std::string OneText(const EstimateOptions& options, const MemoryEstimate& memory
       fmt::format("{} a token, {} tokens at most", HumanBytes(memory.kv_bytes_per_token),
                   CountedTokens(options, memory));
   return Table(
-      {{"weights", HumanBytes(memory.weights_bytes), ""},
+      {{"weights", HumanBytes(memory.weights_bytes),
+        memory.mapped_bytes > 0 ? fmt::format("{} of them mapped", HumanBytes(memory.mapped_bytes))
+                                : ""},
+       {"tokenizer", HumanBytes(memory.tokenizer_bytes), ""},
        {"KV cache", HumanBytes(memory.kv_bytes), memory.kv_bytes_per_token > 0 ? per_token : ""},
        {"scratch", HumanBytes(memory.scratch_bytes), "activations of one call"},
        {"resident", HumanBytes(memory.resident_bytes()), "the sum of these"},
@@ -93,14 +98,16 @@ std::string OneText(const EstimateOptions& options, const MemoryEstimate& memory
 }
 
 std::string AllText(const EstimateOptions& options, const std::vector<Estimate>& estimates) {
-  std::vector<std::vector<std::string>> rows = {
-      {"quantization", "weights", "KV cache", "scratch", "resident", "peak of load"}};
+  std::vector<std::vector<std::string>> rows = {{"quantization", "weights", "mapped", "tokenizer",
+                                                 "KV cache", "scratch", "resident",
+                                                 "peak of load"}};
   for (const auto& [quantization, memory] : estimates) {
-    rows.push_back({quantization, HumanBytes(memory.weights_bytes), HumanBytes(memory.kv_bytes),
+    rows.push_back({quantization, HumanBytes(memory.weights_bytes), HumanBytes(memory.mapped_bytes),
+                    HumanBytes(memory.tokenizer_bytes), HumanBytes(memory.kv_bytes),
                     HumanBytes(memory.scratch_bytes), HumanBytes(memory.resident_bytes()),
                     HumanBytes(memory.peak_load_bytes)});
   }
-  std::string text = Table(rows, {false, true, true, true, true, true});
+  std::string text = Table(rows, {false, true, true, true, true, true, true, true});
   if (estimates.front().memory.kv_bytes_per_token > 0) {
     text += fmt::format("\nKV cache of {} tokens, {} each (--max-length changes it).\n",
                         CountedTokens(options, estimates.front().memory),

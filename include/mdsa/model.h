@@ -111,7 +111,9 @@ class Runner;
 }  // namespace engine
 
 // Immutable weights. Thread-safe: calls run concurrently, each with its own cache and scratch
-// memory.
+// memory. A model of a manager asks that manager for this memory once a call, before it takes it,
+// and fails as the manager says: kResourceExhausted, kDeadlineExceeded, or kCancelled by the call's
+// stop token.
 class Model {
  public:
   ~Model();
@@ -123,16 +125,17 @@ class Model {
   const std::shared_ptr<const Tokenizer>& tokenizer() const;
 
   // One forward pass. Errors: a token id outside the vocabulary, more tokens than the context,
-  // wrong sizes.
-  Result<ForwardOutput> Forward(const ForwardInput& input) const;
+  // wrong sizes. The stop token is looked at before every pass over the weights, here and in Embed
+  // and Classify; once it is requested, the call is kCancelled.
+  Result<ForwardOutput> Forward(const ForwardInput& input, std::stop_token stop = {}) const;
 
   // One vector a text, [texts, dim]: pooled as the checkpoint's sentence-transformers folder
   // declares (else the mean over the text's tokens), and normalized to length 1 if it says so. A
   // decoder-only model is refused.
-  Result<Tensor> Embed(std::span<const std::string> texts) const;
+  Result<Tensor> Embed(std::span<const std::string> texts, std::stop_token stop = {}) const;
 
   // Probabilities over the labels for each text, [texts, labels]; sequence classifiers only.
-  Result<Tensor> Classify(std::span<const std::string> texts) const;
+  Result<Tensor> Classify(std::span<const std::string> texts, std::stop_token stop = {}) const;
 
   // Continues `prompt` (not empty). The stop token is looked at before every token; a cancelled
   // generation is a result, not an error. A stop text that spells a special token ends the answer
@@ -159,6 +162,13 @@ class Model {
 
   // Bytes of weights, tokenizer and tables that this object keeps resident.
   std::size_t memory_bytes() const;
+  // The part of memory_bytes() that is a map of the checkpoint file: resident once it is used, and
+  // the system can drop it and read it again.
+  std::size_t mapped_bytes() const;
+  // What one call of ordinary size takes beside that at its peak. A decoder: one sampled answer
+  // that fills context_length of the description together with its prompt. An encoder: a batch of
+  // batch_size texts of the greatest length.
+  std::size_t call_bytes() const;
 
   // For the loader. `runner` computes; `tokenizer` may be null.
   Model(std::unique_ptr<const engine::Runner> runner, std::shared_ptr<const Tokenizer> tokenizer);

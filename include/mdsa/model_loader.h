@@ -32,13 +32,19 @@ struct LoadOptions {
 
 struct MemoryEstimate {
   std::uint64_t weights_bytes = 0;       // packed
+  std::uint64_t mapped_bytes = 0;        // of those: computed on where the file has them
+  std::uint64_t tokenizer_bytes = 0;     // 0 without one
   std::uint64_t kv_bytes_per_token = 0;  // 0 for encoders
   std::uint64_t kv_bytes = 0;            // for config.max_length tokens
   std::uint64_t scratch_bytes = 0;       // activations of one call, kernel scratch among them
-  std::uint64_t peak_load_bytes = 0;     // weights and what the load needs beside them
+  // Of the process while it loads the model, beside what it had before: weights, tokenizer, and
+  // what converting and parsing need. Never less than is measured.
+  std::uint64_t peak_load_bytes = 0;
   // No file at hand: weights alone, from the parameter count that the name suggests.
   bool approximate = false;
-  std::uint64_t resident_bytes() const { return weights_bytes + kv_bytes + scratch_bytes; }
+  std::uint64_t resident_bytes() const {
+    return weights_bytes + tokenizer_bytes + kv_bytes + scratch_bytes;
+  }
   // Resident megabytes of 1,000,000 bytes.
   double total_mb() const { return static_cast<double>(resident_bytes()) / 1e6; }
 };
@@ -62,8 +68,9 @@ class ModelLoader {
   Result<std::shared_ptr<Model>> Load(const ModelConfig& config,
                                       const LoadOptions& options = {}) const;
 
-  // From headers and config alone; never touches the network. A Hub id that is not on this machine
-  // gets an approximate estimate from its name, a path that does not exist is kNotFound.
+  // From headers, config and the counts of the tokenizer's files alone; never touches the network.
+  // A Hub id that is not on this machine gets an approximate estimate from its name, a path that
+  // does not exist is kNotFound.
   Result<MemoryEstimate> EstimateMemory(const ModelConfig& config) const;
 
  private:

@@ -31,6 +31,8 @@ nb::dict EstimateMemory(const ModelLoader& self, const std::string& config_json)
   }
   nb::dict values;
   values["weights_bytes"] = estimate.weights_bytes;
+  values["mapped_bytes"] = estimate.mapped_bytes;
+  values["tokenizer_bytes"] = estimate.tokenizer_bytes;
   values["kv_bytes_per_token"] = estimate.kv_bytes_per_token;
   values["kv_bytes"] = estimate.kv_bytes;
   values["scratch_bytes"] = estimate.scratch_bytes;

@@ -1,6 +1,7 @@
 #include "base/page_buffer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,6 +18,11 @@ Result<PageBuffer> PageBuffer::Allocate(std::size_t bytes) {
                std::strerror(errno));
   }
   return PageBuffer(static_cast<std::byte*>(data), bytes);
+}
+
+std::uint64_t PageBuffer::Footprint(std::uint64_t bytes) {
+  static const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  return (bytes / page + (bytes % page != 0 ? 1 : 0)) * page;
 }
 
 PageBuffer::~PageBuffer() {

@@ -17,6 +17,8 @@ class PageBuffer {
   PageBuffer() = default;
   // kResourceExhausted if the system refuses. `bytes` may be 0.
   static Result<PageBuffer> Allocate(std::size_t bytes);
+  // What a buffer of that size takes once all of it is written: whole pages.
+  static std::uint64_t Footprint(std::uint64_t bytes);
 
   PageBuffer(PageBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

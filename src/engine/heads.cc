@@ -7,13 +7,6 @@
 #include "base/error.h"
 
 namespace mdsa::engine {
-namespace {
-
-// Rows of logits at a time: bounds the memory to this many vocabularies.
-constexpr std::int64_t kLogitRows = 32;
-
-}  // namespace
-
 void CopyToHost(const Ops& ops, const float* data, std::int64_t n, float* out) {
   std::vector<float> staging;
   std::ranges::copy(ops.ToHost(data, n, staging), out);

@@ -23,6 +23,14 @@ class KvCache {
   // max_tokens or when memory is refused.
   Status Reserve(std::int64_t tokens);
 
+  // Bytes that a cache takes whose first Reserve is for `tokens` and that grows to max_tokens.
+  struct Peak {
+    std::uint64_t held = 0;     // in the end
+    std::uint64_t growing = 0;  // beside that at most, while it grows
+  };
+  static Peak PeakOf(std::int64_t layers, std::int64_t kv_heads, std::int64_t head_dim,
+                     std::int64_t tokens, std::int64_t max_tokens);
+
   float* keys(std::int64_t layer) { return slot(layer); }
   float* values(std::int64_t layer) { return slot(layer) + kv_heads_ * capacity_ * head_dim_; }
 

@@ -9,10 +9,8 @@
 #include "engine/weight_loader.h"
 
 namespace mdsa::engine {
-namespace {
 
-// What ValidateArchitectureConfig leaves to the families.
-Status CheckConfig(const ArchitectureConfig& config) {
+Status CheckArchitecture(const ArchitectureConfig& config) {
   const bool bert = config.family == ModelFamily::kBert;
   if (!bert && config.head == ModelHead::kSequenceClassification) {
     return Err(ErrorCode::kUnsupported,
@@ -30,10 +28,8 @@ Status CheckConfig(const ArchitectureConfig& config) {
   return {};
 }
 
-}  // namespace
-
 Result<std::shared_ptr<Model>> BuildModel(BuildInput input) {
-  MDSA_TRY(CheckConfig(input.config));
+  MDSA_TRY(CheckArchitecture(input.config));
   Runner::Parts parts;
   {
     WeightLoader loader(input);
@@ -42,6 +38,7 @@ Result<std::shared_ptr<Model>> BuildModel(BuildInput input) {
   parts.config = std::move(input.config);
   parts.pooling = input.pooling;
   parts.ops = MakeCpuOps(std::move(input.compute));
+  parts.account = std::move(input.account);
   parts.quantization = input.weights.quantization;
   parts.max_length = input.max_length;
   parts.batch_size = input.batch_size;

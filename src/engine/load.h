@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_account.h"
 #include "base/thread_pool.h"
 #include "formats/architecture_config.h"
 #include "formats/pooling_config.h"
@@ -63,13 +64,18 @@ struct BuildInput {
   std::shared_ptr<const Tokenizer> tokenizer;  // may be null
   std::int64_t max_length = 0;  // tokens of prompt and answer together; 0: the model's context
   std::int64_t batch_size = 1;  // texts per forward pass of Embed and Classify
-  std::shared_ptr<ThreadPool> compute;  // runs the forward passes; shared by all models
+  std::shared_ptr<MemoryAccount> account;  // pays for the model's calls; may be null
+  std::shared_ptr<ThreadPool> compute;     // runs the forward passes; shared by all models
   int load_threads = 1;
   std::stop_token stop;  // kCancelled once requested
   // Source bytes done so far; one call at a time, never falling, on a thread of the load. What it
   // throws ends the load as kInternal.
   std::function<void(std::uint64_t bytes_done)> on_progress;
 };
+
+// What ValidateArchitectureConfig leaves to the families: kUnsupported for a head that the family
+// has not. BuildModel asks first.
+Status CheckArchitecture(const ArchitectureConfig& config);
 
 // Checks every tensor's presence and shape before the first allocation (errors name the tensor, the
 // shape found and the shape expected), then converts tensor by tensor on load_threads threads.

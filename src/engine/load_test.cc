@@ -349,5 +349,25 @@ INSTANTIATE_TEST_SUITE_P(Sizes, ConvertTest,
                                            ConvertCase{900, 111}, ConvertCase{2, 70001},
                                            ConvertCase{1200, 128}, ConvertCase{5, 16384}));
 
+TEST(LoadTest, MappedBytesAreTheMatricesThatStayInTheFile) {
+  for (const ArchitectureConfig& config : Configs()) {
+    const auto source = MakeSource(config, RandomWeights(config));
+    std::uint64_t matrices = 0;
+    for (const TensorInfo& tensor : source->tensors()) {
+      if (tensor.shape.size() == 2) matrices += tensor.bytes.size();
+    }
+    BuildInput input = MakeBuildInput(config, source);
+    const auto mapped = BuildModel(input);
+    ASSERT_TRUE(mapped);
+    EXPECT_EQ((*mapped)->mapped_bytes(), matrices);
+    EXPECT_GT((*mapped)->memory_bytes(), (*mapped)->description().weight_bytes);
+    input.weights.quantization = QuantizationType::kInt8;
+    const auto converted = BuildModel(input);
+    ASSERT_TRUE(converted);
+    EXPECT_EQ((*converted)->mapped_bytes(), 0u);
+    EXPECT_GT((*converted)->memory_bytes(), (*converted)->description().weight_bytes);
+  }
+}
+
 }  // namespace
 }  // namespace mdsa::engine

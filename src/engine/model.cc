@@ -72,9 +72,12 @@ Status PrepareOutput(const Runner& runner, const ForwardInput& input, ForwardOut
   return {};
 }
 
-Result<ForwardOutput> RunForward(const Runner& runner, const ForwardInput& input) {
+Result<ForwardOutput> RunForward(const Runner& runner, const ForwardInput& input,
+                                 const std::stop_token& stop) {
   MDSA_TRY(runner.CheckWeights());
   MDSA_TRY(CheckInput(runner, input));
+  MDSA_ASSIGN(const MemoryCharge charge,
+              runner.Charge(runner.call_memory().Forward(input.batch, input.tokens), stop));
   ForwardOutput output;
   MDSA_TRY(PrepareOutput(runner, input, output));
   const std::vector<std::int64_t> lengths(static_cast<std::size_t>(input.batch), input.tokens);
@@ -94,7 +97,7 @@ Result<ForwardOutput> RunForward(const Runner& runner, const ForwardInput& input
                                  output.logits ? &*output.logits : nullptr);
   };
   MDSA_TRY(runner.RunSequences(
-      {input.input_ids, input.token_type_ids, input.attention_mask, lengths, 0}, sink));
+      {input.input_ids, input.token_type_ids, input.attention_mask, lengths, 0}, sink, stop));
   return output;
 }
 
@@ -113,9 +116,15 @@ std::size_t Model::memory_bytes() const {
          (tokenizer_ != nullptr ? tokenizer_->memory_bytes() : 0);
 }
 
-Result<ForwardOutput> Model::Forward(const ForwardInput& input) const {
+std::size_t Model::mapped_bytes() const { return runner_->mapped_bytes(); }
+
+std::size_t Model::call_bytes() const {
+  return runner_->call_memory().Ordinary(runner_->text_length_limit(), runner_->batch_size());
+}
+
+Result<ForwardOutput> Model::Forward(const ForwardInput& input, std::stop_token stop) const {
   return CatchOutOfMemory("run the forward pass; pass fewer or shorter sequences",
-                          [&] { return RunForward(*runner_, input); });
+                          [&] { return RunForward(*runner_, input, stop); });
 }
 
 }  // namespace mdsa

@@ -113,6 +113,21 @@ struct Request {
   TokenSink on_token;
 };
 
+std::int64_t MostNewTokens(const Runner& runner, const GenerationOptions& options,
+                           const Request& request) {
+  return std::min(options.max_new_tokens, runner.length_limit() - std::ssize(request.prompt));
+}
+
+std::uint64_t BytesOf(const Runner& runner, const GenerationOptions& options,
+                      std::span<const Request> requests) {
+  std::vector<engine::GenerationLength> lengths;
+  lengths.reserve(requests.size());
+  for (const Request& request : requests) {
+    lengths.push_back({std::ssize(request.prompt), MostNewTokens(runner, options, request)});
+  }
+  return runner.call_memory().Generate(lengths, options);
+}
+
 // The answer to one prompt in progress.
 class Answer {
  public:
@@ -177,8 +192,6 @@ class Answer {
   Clock::time_point start_ = Clock::now();  // of the prompt, then of the answer
 };
 
-// Sequences that are decoded together; further ones take the places of those that end.
-constexpr std::int64_t kMaxSequences = 32;
 // Longer answers grow their list of ids as they come.
 constexpr std::int64_t kReservedIds = 4096;
 
@@ -195,7 +208,7 @@ class Generation {
         results_(requests.size()) {}
 
   Result<std::vector<GenerationResult>> Run(const std::stop_token& stop) {
-    const std::int64_t places = std::min(std::ssize(requests_), kMaxSequences);
+    const std::int64_t places = std::min(std::ssize(requests_), engine::kMaxSequences);
     std::int64_t rows = 0;
     for (const Request& request : requests_) rows += std::ssize(request.prompt);
     MDSA_ASSIGN(DecoderBatch batch, DecoderBatch::Create(runner_, places, rows));
@@ -224,8 +237,7 @@ class Generation {
       const Request& request = requests_[next_];
       GenerationResult& result = results_[next_];
       result.prompt_tokens = std::ssize(request.prompt);
-      const std::int64_t most =
-          std::min(rules_.options.max_new_tokens, rules_.length_limit - result.prompt_tokens);
+      const std::int64_t most = MostNewTokens(runner_, rules_.options, request);
       result.ids.reserve(static_cast<std::size_t>(std::min(most, kReservedIds)));
       const auto& seed = rules_.options.seed;
       answers_[i].emplace(rules_,
@@ -285,9 +297,27 @@ Result<std::vector<GenerationResult>> GenerateAll(const Runner& runner,
     return Err(ErrorCode::kFailedPrecondition, "stop texts need a tokenizer, and there is none");
   }
   MDSA_ASSIGN(StopMatcher stops, StopMatcher::Create(options.stop));
-  return CatchOutOfMemory("generate; pass fewer prompts or a smaller max_new_tokens", [&] {
-    const Rules rules = Rules::Of(runner, tokenizer.get(), options);
-    return Generation(runner, tokenizer, rules, std::move(stops), requests).Run(stop);
+  using Results = Result<std::vector<GenerationResult>>;
+  return CatchOutOfMemory(
+      "generate; pass fewer prompts or a smaller max_new_tokens", [&]() -> Results {
+        MDSA_ASSIGN(const MemoryCharge charge,
+                    runner.Charge(BytesOf(runner, options, requests), stop));
+        const Rules rules = Rules::Of(runner, tokenizer.get(), options);
+        return Generation(runner, tokenizer, rules, std::move(stops), requests).Run(stop);
+      });
+}
+
+// How much the generation takes is known once the prompt has been read. Reading a text of ordinary
+// size takes next to nothing; a long one is paid for, and that is over before the generation pays.
+Result<Encoding> ReadPrompt(const Runner& runner, const Tokenizer& tokenizer, std::string_view text,
+                            const EncodeOptions& options, const std::stop_token& stop) {
+  constexpr std::size_t kOrdinaryBytes = 32 * 1024;
+  return CatchOutOfMemory("read the prompt; pass a shorter one", [&]() -> Result<Encoding> {
+    MemoryCharge charge;
+    if (text.size() > kOrdinaryBytes) {
+      MDSA_ASSIGN(charge, runner.Charge(engine::TokenizingBytes(text.size()), stop));
+    }
+    return tokenizer.Encode(text, options);
   });
 }
 
@@ -339,7 +369,8 @@ Result<GenerationResult> Model::GenerateText(std::string_view prompt,
     return Err(ErrorCode::kFailedPrecondition,
                "the checkpoint has no tokenizer; add its tokenizer.json or pass token ids");
   }
-  const Encoding encoding = tokenizer_->Encode(prompt, {add_special_tokens, 0});
+  MDSA_ASSIGN(const Encoding encoding,
+              ReadPrompt(*runner_, *tokenizer_, prompt, {add_special_tokens, 0}, stop));
   return Generate(encoding.ids, options, on_text, {}, std::move(stop));
 }
 

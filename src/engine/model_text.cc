@@ -42,6 +42,10 @@ TextBatch Tokenize(const Tokenizer& tokenizer, std::span<const std::string> text
     return encodings[static_cast<std::size_t>(i)].ids.size();
   };
   std::ranges::stable_sort(batch.order, {}, length_of);
+  std::size_t tokens = 0;
+  for (const Encoding& encoding : encodings) tokens += encoding.ids.size();
+  batch.ids.reserve(tokens);
+  batch.type_ids.reserve(tokens);
   for (std::int64_t i : batch.order) {
     const Encoding& encoding = encodings[static_cast<std::size_t>(i)];
     batch.ids.insert(batch.ids.end(), encoding.ids.begin(), encoding.ids.end());
@@ -61,12 +65,25 @@ Status CheckTokens(const Runner& runner, const TextBatch& batch) {
   return check(Runner::CheckIds(batch.type_ids, runner.config().type_vocab_size, "token type"));
 }
 
-std::int64_t TextLengthLimit(const Runner& runner) {
-  std::int64_t limit = runner.length_limit();
-  if (runner.pooling() && runner.pooling()->max_seq_length > 0) {
-    limit = std::min(limit, runner.pooling()->max_seq_length);
+// A bound, since the texts have not been read yet: a token has a byte at least, beside the special
+// ones of each text.
+engine::TextAmount AmountOf(const Runner& runner, std::span<const std::string> texts) {
+  constexpr std::int64_t kSpecialTokens = 8;
+  engine::TextAmount amount;
+  amount.texts = std::ssize(texts);
+  for (const std::string& text : texts) {
+    const std::int64_t tokens =
+        std::min(std::ssize(text) + kSpecialTokens, runner.text_length_limit());
+    amount.tokens += tokens;
+    amount.longest = std::max(amount.longest, tokens);
+    amount.longest_bytes = std::max(amount.longest_bytes, std::ssize(text));
   }
-  return limit;
+  return amount;
+}
+
+Result<MemoryCharge> ChargeTexts(const Runner& runner, std::span<const std::string> texts,
+                                 const std::stop_token& stop) {
+  return runner.Charge(runner.call_memory().Texts(AmountOf(runner, texts)), stop);
 }
 
 // One vector of the token vectors [tokens, dim].
@@ -107,7 +124,7 @@ Status CheckTexts(const std::shared_ptr<const Tokenizer>& tokenizer) {
 }
 
 Result<Tensor> EmbedTexts(const Runner& runner, const std::shared_ptr<const Tokenizer>& tokenizer,
-                          std::span<const std::string> texts) {
+                          std::span<const std::string> texts, const std::stop_token& stop) {
   if (runner.config().family != ModelFamily::kBert) {
     return Err(ErrorCode::kUnsupported,
                "a {} model is decoder-only and gives no text embeddings; load an encoder",
@@ -115,10 +132,11 @@ Result<Tensor> EmbedTexts(const Runner& runner, const std::shared_ptr<const Toke
   }
   MDSA_TRY(CheckTexts(tokenizer));
   MDSA_TRY(runner.CheckWeights());
+  MDSA_ASSIGN(const MemoryCharge charge, ChargeTexts(runner, texts, stop));
   const std::int64_t dim = runner.config().hidden_size;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), dim}));
   const PoolingConfig pooling = runner.pooling().value_or(PoolingConfig());
-  const TextBatch batch = Tokenize(*tokenizer, texts, TextLengthLimit(runner));
+  const TextBatch batch = Tokenize(*tokenizer, texts, runner.text_length_limit());
   MDSA_TRY(CheckTokens(runner, batch));
   std::vector<float> staging;
   const auto pool = [&](const Pass& pass, Workspace& workspace) -> Status {
@@ -133,29 +151,30 @@ Result<Tensor> EmbedTexts(const Runner& runner, const std::shared_ptr<const Toke
     return {};
   };
   MDSA_TRY(runner.RunSequences({batch.ids, batch.type_ids, {}, batch.lengths, runner.batch_size()},
-                               pool));
+                               pool, stop));
   return result;
 }
 
 Result<Tensor> ClassifyTexts(const Runner& runner,
                              const std::shared_ptr<const Tokenizer>& tokenizer,
-                             std::span<const std::string> texts) {
+                             std::span<const std::string> texts, const std::stop_token& stop) {
   if (!runner.heads().classifier) {
     return Err(ErrorCode::kUnsupported, "{} is no sequence classifier",
                runner.description().architecture);
   }
   MDSA_TRY(CheckTexts(tokenizer));
   MDSA_TRY(runner.CheckWeights());
+  MDSA_ASSIGN(const MemoryCharge charge, ChargeTexts(runner, texts, stop));
   const std::int64_t labels = runner.config().num_labels;
   MDSA_ASSIGN(Tensor result, engine::MakeTensor({std::ssize(texts), labels}));
-  const TextBatch batch = Tokenize(*tokenizer, texts, TextLengthLimit(runner));
+  const TextBatch batch = Tokenize(*tokenizer, texts, runner.text_length_limit());
   MDSA_TRY(CheckTokens(runner, batch));
   MDSA_ASSIGN(Tensor scores, engine::MakeTensor({std::ssize(batch.lengths), labels}));
   const auto classify = [&](const Pass& pass, Workspace& workspace) -> Status {
     return engine::PooledOutputs(runner, batch.lengths, pass, workspace, nullptr, &scores);
   };
   MDSA_TRY(runner.RunSequences({batch.ids, batch.type_ids, {}, batch.lengths, runner.batch_size()},
-                               classify));
+                               classify, stop));
   for (std::size_t i = 0; i < batch.order.size(); ++i) {
     float* out = result.values.data() + batch.order[i] * labels;
     std::copy_n(scores.values.data() + static_cast<std::int64_t>(i) * labels, labels, out);
@@ -171,14 +190,14 @@ Result<Tensor> ClassifyTexts(const Runner& runner,
 
 }  // namespace
 
-Result<Tensor> Model::Embed(std::span<const std::string> texts) const {
+Result<Tensor> Model::Embed(std::span<const std::string> texts, std::stop_token stop) const {
   return CatchOutOfMemory("embed the texts; pass fewer of them",
-                          [&] { return EmbedTexts(*runner_, tokenizer_, texts); });
+                          [&] { return EmbedTexts(*runner_, tokenizer_, texts, stop); });
 }
 
-Result<Tensor> Model::Classify(std::span<const std::string> texts) const {
+Result<Tensor> Model::Classify(std::span<const std::string> texts, std::stop_token stop) const {
   return CatchOutOfMemory("classify the texts; pass fewer of them",
-                          [&] { return ClassifyTexts(*runner_, tokenizer_, texts); });
+                          [&] { return ClassifyTexts(*runner_, tokenizer_, texts, stop); });
 }
 
 }  // namespace mdsa

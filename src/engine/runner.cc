@@ -46,6 +46,11 @@ Heads FindHeads(const ArchitectureConfig& config, const WeightStore& weights) {
   return heads;
 }
 
+Status CheckStop(const std::stop_token& stop) {
+  if (!stop.stop_requested()) return {};
+  return Err(ErrorCode::kCancelled, "the call was cancelled");
+}
+
 }  // namespace
 
 Runner::Runner(Parts parts)
@@ -65,12 +70,20 @@ Status Runner::CheckIds(std::span<const TokenId> ids, std::int64_t size, std::st
   return {};
 }
 
-Status Runner::RunSequences(const SequenceInputs& inputs, PassSink sink) const {
+std::int64_t Runner::text_length_limit() const {
+  return CallLength(config(), pooling(), parts_.max_length);
+}
+
+CallMemory Runner::call_memory() const {
+  return CallMemory(
+      config(), [this](std::int64_t max_rows) { return ops().ScratchBytes(config(), max_rows); });
+}
+
+Status Runner::RunSequences(const SequenceInputs& inputs, PassSink sink,
+                            const std::stop_token& stop) const {
   if (inputs.lengths.empty()) return {};
   const std::int64_t longest = std::ranges::max(inputs.lengths);
-  // A decoder can leave off anywhere; an encoder sees a sequence as a whole.
-  const bool whole = config().family == ModelFamily::kBert;
-  const std::int64_t most = whole ? std::max(longest, kMaxPassRows) : kMaxPassRows;
+  const std::int64_t most = PassRows(config(), longest);
   MDSA_ASSIGN(Workspace workspace,
               Workspace::Create(ops(), config(), std::min(most, std::ssize(inputs.ids))));
   KvCache shared = MakeCache(1, std::min(longest, most));
@@ -95,13 +108,14 @@ Status Runner::RunSequences(const SequenceInputs& inputs, PassSink sink) const {
     }
     pass.sequences = std::ssize(sequences);
     if (pass.rows > most) {
-      MDSA_TRY(RunChunks(inputs, pass, workspace, sink));
+      MDSA_TRY(RunChunks(inputs, pass, workspace, sink, stop));
     } else {
       const auto first = static_cast<std::size_t>(pass.first_row);
       const auto rows = static_cast<std::size_t>(pass.rows);
       batch.ids = inputs.ids.subspan(first, rows);
       if (!inputs.type_ids.empty()) batch.type_ids = inputs.type_ids.subspan(first, rows);
       batch.sequences = sequences;
+      MDSA_TRY(CheckStop(stop));
       network().Run(ops(), batch, workspace);
       MDSA_TRY(sink(pass, workspace));
     }
@@ -113,7 +127,7 @@ Status Runner::RunSequences(const SequenceInputs& inputs, PassSink sink) const {
 
 // One sequence of a decoder that is longer than a pass.
 Status Runner::RunChunks(const SequenceInputs& inputs, const Pass& sequence, Workspace& workspace,
-                         PassSink sink) const {
+                         PassSink sink, const std::stop_token& stop) const {
   KvCache cache = MakeCache(config().num_layers, sequence.rows);
   MDSA_TRY(cache.Reserve(sequence.rows));
   for (std::int64_t done = 0; done < sequence.rows; done += workspace.max_rows()) {
@@ -128,6 +142,7 @@ Status Runner::RunChunks(const SequenceInputs& inputs, const Pass& sequence, Wor
                                    static_cast<std::size_t>(part.rows));
     batch.sequences = {&rows, 1};
     batch.full_length = sequence.rows;
+    MDSA_TRY(CheckStop(stop));
     network().Run(ops(), batch, workspace);
     cache.Advance(part.rows);
     MDSA_TRY(sink(part, workspace));

@@ -5,10 +5,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/function_ref.h"
+#include "base/memory_account.h"
+#include "engine/call_memory.h"
 #include "engine/family.h"
 #include "engine/kv_cache.h"
 #include "engine/ops.h"
@@ -46,10 +50,6 @@ struct Pass {
 // The hidden states of the pass are in workspace.hidden; the rest of it may be used as scratch.
 using PassSink = FunctionRef<Status(const Pass& pass, Workspace& workspace)>;
 
-// Rows of one pass: enough to share the decoding of weights among them, few enough that scratch
-// memory stays far below the weights of a large model.
-inline constexpr std::int64_t kMaxPassRows = 512;
-
 // Immutable and thread-safe: every call makes its own workspace and cache.
 class Runner {
  public:
@@ -58,6 +58,7 @@ class Runner {
     std::optional<PoolingConfig> pooling;
     WeightStore weights;
     std::unique_ptr<const Ops> ops;
+    std::shared_ptr<MemoryAccount> account;  // pays for calls; may be null
     QuantizationType quantization = QuantizationType::kNone;
     std::int64_t max_length = 0;
     std::int64_t batch_size = 1;
@@ -75,10 +76,21 @@ class Runner {
   std::int64_t context_length() const { return context_length_; }
   // The same, capped by max_length.
   std::int64_t length_limit() const { return description_.context_length; }
+  // The same, capped by the length that the encoder's checkpoint declares for texts.
+  std::int64_t text_length_limit() const;
   // To ask at the start of each call: kFailedPrecondition if the checkpoint under mapped weights
   // was changed.
   Status CheckWeights() const { return parts_.weights.CheckUnchanged(); }
-  std::size_t memory_bytes() const { return parts_.weights.bytes() + sizeof(Runner); }
+  // Weights and tables, those that lie in the mapped checkpoint included.
+  std::size_t memory_bytes() const { return parts_.weights.memory_bytes() + sizeof(Runner); }
+  std::size_t mapped_bytes() const { return parts_.weights.mapped_bytes(); }
+
+  CallMemory call_memory() const;
+  // Pays for what a call takes at its peak. To be called once a call, before anything large is
+  // allocated, and kept longer than that. Errors are the account's.
+  Result<MemoryCharge> Charge(std::uint64_t bytes, std::stop_token stop) const {
+    return MemoryCharge::Take(parts_.account, bytes, std::move(stop));
+  }
 
   KvCache MakeCache(std::int64_t layers, std::int64_t max_tokens) const {
     return {ops(), layers, config().num_kv_heads, config().head_dim, max_tokens};
@@ -88,12 +100,13 @@ class Runner {
   static Status CheckIds(std::span<const TokenId> ids, std::int64_t size, std::string_view what);
 
   // Runs complete sequences in passes of about kMaxPassRows rows and hands each pass to `sink`, in
-  // order; stops at its first error.
-  Status RunSequences(const SequenceInputs& inputs, PassSink sink) const;
+  // order; stops at its first error. kCancelled if `stop` is requested before a pass.
+  Status RunSequences(const SequenceInputs& inputs, PassSink sink,
+                      const std::stop_token& stop) const;
 
  private:
   Status RunChunks(const SequenceInputs& inputs, const Pass& sequence, Workspace& workspace,
-                   PassSink sink) const;
+                   PassSink sink, const std::stop_token& stop) const;
 
   Parts parts_;
   std::int64_t context_length_;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "kernels/ops.h"
 
 namespace mdsa::engine {
@@ -23,6 +24,26 @@ std::string_view Defect(std::span<const float> scores) {
     any_finite |= x > -kInfinity;
   }
   return bad ? "NaN or infinite logits" : any_finite ? "" : "no finite logit";
+}
+
+// Elements of the arrays of a sampler: none for those that its options do not use.
+struct Sizes {
+  std::size_t observed = 0;
+  std::size_t scores = 0;
+  std::size_t candidates = 0;
+  std::size_t best = 0;
+};
+
+Sizes SizesOf(const GenerationOptions& options, std::size_t vocab) {
+  Sizes sizes;
+  const bool penalizes = options.repetition_penalty != 1.0;
+  if (penalizes) sizes.observed = vocab;
+  if (penalizes || options.do_sample || options.min_new_tokens > 0) sizes.scores = vocab;
+  if (options.do_sample) {
+    sizes.candidates = vocab;
+    sizes.best = std::min(static_cast<std::size_t>(options.top_k), vocab);
+  }
+  return sizes;
 }
 
 }  // namespace
@@ -71,14 +92,20 @@ Sampler::Sampler(const GenerationOptions& options, std::span<const TokenId> eos_
   for (TokenId id : eos_ids) {
     if (id >= 0 && id < vocab_size) eos_ids_.push_back(id);
   }
-  if (options_.repetition_penalty != 1.0) observed_.resize(vocab);
-  if (!options_.do_sample && observed_.empty() && options_.min_new_tokens == 0) return;
-  scores_.reserve(vocab);
-  observed_ids_.reserve(observed_.size());
-  if (options_.do_sample) {
-    candidates_.reserve(vocab);
-    best_.reserve(static_cast<std::size_t>(std::min(options_.top_k, vocab_size)));
-  }
+  const Sizes sizes = SizesOf(options_, vocab);
+  observed_.resize(sizes.observed);
+  observed_ids_.reserve(sizes.observed);
+  scores_.reserve(sizes.scores);
+  candidates_.reserve(sizes.candidates);
+  best_.reserve(sizes.best);
+}
+
+std::uint64_t Sampler::Bytes(const GenerationOptions& options, std::int64_t vocab_size) {
+  const Sizes sizes = SizesOf(options, static_cast<std::size_t>(vocab_size));
+  return HeapBlockBytes(sizes.observed) + HeapBlockBytes(sizes.observed * sizeof(TokenId)) +
+         HeapBlockBytes(sizes.scores * sizeof(float)) +
+         HeapBlockBytes(sizes.candidates * sizeof(Candidate)) +
+         HeapBlockBytes(sizes.best * sizeof(float));
 }
 
 void Sampler::Observe(TokenId id) {

@@ -46,6 +46,9 @@ class Sampler {
   Sampler(const GenerationOptions& options, std::span<const TokenId> eos_ids,
           std::int64_t vocab_size, std::uint64_t seed);
 
+  // What a sampler of these options takes at most. `options` are checked.
+  static std::uint64_t Bytes(const GenerationOptions& options, std::int64_t vocab_size);
+
   // A token of the prompt or of the answer: the repetition penalty applies to it from now on. `id`
   // is in the vocabulary.
   void Observe(TokenId id);

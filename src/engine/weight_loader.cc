@@ -121,7 +121,9 @@ WeightStore WeightLoader::Finish() {
     store.tensors_.emplace(item.spec.name, stored);
     store.bytes_ += item.layout.stored_bytes();
     store.parameters_ += item.layout.rows * item.layout.cols;
-    if (item.mapped) store.mapped_ = input_.tensors;
+    if (!item.mapped) continue;
+    store.mapped_bytes_ += item.layout.stored_bytes();
+    store.mapped_ = input_.tensors;
   }
   store.pages_ = std::move(pages_);
   return store;
@@ -134,6 +136,8 @@ Result<WeightStore> WeightLoader::Load() {
   MDSA_TRY(Convert());
   // What was converted while somebody rewrote the file is of no known content.
   MDSA_TRY(input_.tensors->CheckUnchanged());
+  // Neighbours of what was read, and headers: what is used again comes from the page cache.
+  input_.tensors->ReleaseAllPages();
   return Finish();
 }
 

@@ -1,6 +1,7 @@
 #include "engine/weight_store.h"
 
 #include "base/check.h"
+#include "base/heap_bytes.h"
 
 namespace mdsa::engine {
 
@@ -18,6 +19,15 @@ const kernels::WeightView& WeightStore::Matrix(std::string_view name) const {
 const float* WeightStore::Vector(std::string_view name) const {
   const Stored* stored = Find(name);
   return stored == nullptr ? nullptr : stored->vector;
+}
+
+std::uint64_t WeightStore::memory_bytes() const {
+  std::uint64_t bytes = mapped_bytes_ + PageBuffer::Footprint(pages_.size());
+  // The networks hold views of about the same size once more, and a source that stays mapped its
+  // descriptions of the tensors.
+  bytes += (mapped_ == nullptr ? 2 : 5) * HashNodesBytes(tensors_);
+  for (const auto& [name, stored] : tensors_) bytes += HeapBytes(name);
+  return bytes;
 }
 
 Linear WeightStore::LinearOf(const std::string& name) const {

@@ -42,7 +42,12 @@ class WeightStore {
   Linear LinearOf(const std::string& name) const;
   Norm NormOf(const std::string& name) const;
 
+  // Of the packed weights, without alignment and tables.
   std::uint64_t bytes() const { return bytes_; }
+  // Of those, what lies in the mapped checkpoint.
+  std::uint64_t mapped_bytes() const { return mapped_bytes_; }
+  // All that the store keeps resident once its weights are used, the mapped ones included.
+  std::uint64_t memory_bytes() const;
   std::int64_t parameters() const { return parameters_; }
 
   // kFailedPrecondition naming the file if weights lie in a checkpoint that was changed since.
@@ -70,6 +75,7 @@ class WeightStore {
   PageBuffer pages_;
   std::shared_ptr<const TensorSource> mapped_;  // null if no weight lies in the checkpoint
   std::uint64_t bytes_ = 0;
+  std::uint64_t mapped_bytes_ = 0;
   std::int64_t parameters_ = 0;
 };
 

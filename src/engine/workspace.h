@@ -22,6 +22,10 @@ class Workspace {
   static Result<Workspace> Create(const Ops& ops, const ArchitectureConfig& config,
                                   std::int64_t max_rows);
 
+  // What a workspace takes whose Ops::ScratchBytes are `scratch_bytes`.
+  static std::uint64_t Bytes(const ArchitectureConfig& config, std::int64_t max_rows,
+                             std::size_t scratch_bytes);
+
   std::int64_t max_rows() const { return max_rows_; }
 
   float* hidden = nullptr;         // [hidden_size]; after a pass: the final hidden states

@@ -63,6 +63,8 @@ class GgufFile {
   std::span<const GgufTensor> tensors() const { return tensors_; }  // as in the file
   const GgufTensor* FindTensor(std::string_view name) const;
 
+  // An array without its elements; nullopt if the key is absent or holds something else.
+  std::optional<GgufArray> Array(std::string_view key) const;
   bool Has(std::string_view key) const { return metadata_.contains(key); }
   Result<std::optional<std::string_view>> String(std::string_view key) const;
   Result<std::optional<bool>> Bool(std::string_view key) const;

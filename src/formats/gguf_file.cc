@@ -27,6 +27,12 @@ const GgufValue* GgufFile::Find(std::string_view key) const {
   return found == metadata_.end() ? nullptr : &found->second;
 }
 
+std::optional<GgufArray> GgufFile::Array(std::string_view key) const {
+  const GgufValue* value = Find(key);
+  const auto* array = value == nullptr ? nullptr : std::get_if<GgufArray>(value);
+  return array == nullptr ? std::nullopt : std::optional(*array);
+}
+
 Result<std::optional<std::string_view>> GgufFile::String(std::string_view key) const {
   const GgufValue* value = Find(key);
   if (value == nullptr) return std::nullopt;

@@ -119,6 +119,8 @@ void GgufSource::ReleasePages(const TensorInfo& tensor) const {
   if (index_.contains(tensor.name)) file_->ReleasePages(tensor.bytes);
 }
 
+void GgufSource::ReleaseAllPages() const { file_->ReleasePages(file_->bytes()); }
+
 Status GgufSource::CheckUnchanged() const { return file_->CheckUnchanged(); }
 
 }  // namespace mdsa

@@ -26,6 +26,7 @@ class GgufSource : public TensorSource {
   std::span<const TensorInfo> tensors() const override { return tensors_; }
   const TensorInfo* Find(std::string_view name) const override;
   void ReleasePages(const TensorInfo& tensor) const override;
+  void ReleaseAllPages() const override;
   Status CheckUnchanged() const override;
 
   const GgufFile& gguf() const { return gguf_; }

@@ -75,6 +75,10 @@ void SafetensorsSource::ReleasePages(const TensorInfo& tensor) const {
   if (found != index_.end()) files_[file_of_[found->second]]->ReleasePages(tensor.bytes);
 }
 
+void SafetensorsSource::ReleaseAllPages() const {
+  for (const auto& file : files_) file->ReleasePages(file->bytes());
+}
+
 Status SafetensorsSource::CheckUnchanged() const {
   for (const auto& file : files_) MDSA_TRY(file->CheckUnchanged());
   return {};

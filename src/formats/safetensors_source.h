@@ -28,6 +28,7 @@ class SafetensorsSource : public TensorSource {
   std::span<const TensorInfo> tensors() const override { return tensors_; }
   const TensorInfo* Find(std::string_view name) const override;
   void ReleasePages(const TensorInfo& tensor) const override;
+  void ReleaseAllPages() const override;
   Status CheckUnchanged() const override;
 
  private:

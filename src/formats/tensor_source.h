@@ -49,6 +49,8 @@ class TensorSource {
   virtual const TensorInfo* Find(std::string_view name) const = 0;
   // The caller is done with these bytes for now: they may leave the resident set.
   virtual void ReleasePages(const TensorInfo& tensor) const = 0;
+  // The same for all bytes of the files, headers included.
+  virtual void ReleaseAllPages() const {}
   // kFailedPrecondition naming the file if somebody changed it since it was opened, so that the
   // bytes may be different ones or gone; kIo. For whoever keeps `bytes` to ask before each use: one
   // system call a file, no allocation unless it fails.

@@ -12,6 +12,7 @@
 #include "formats/tensor_source.h"
 #include "mdsa/result.h"
 #include "mdsa/tokenizer.h"
+#include "tokenizers/tokenizer_size.h"
 
 namespace mdsa {
 
@@ -37,6 +38,9 @@ class Checkpoint {
 
   // kNotFound, listing the files looked for, if there is no tokenizer.
   Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const;
+  // What it will take, from the counts of its files: nothing if there is none, or if its files
+  // cannot be read, which LoadTokenizer reports.
+  TokenizerSize SizeOfTokenizer() const;
 
  private:
   explicit Checkpoint(std::filesystem::path path) : path_(std::move(path)) {}

@@ -1,6 +1,7 @@
 // What a load needs and leaves: memory, threads, files.
 #include "models/load_model.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,10 +9,13 @@
 #include <iterator>
 #include <latch>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/free_memory.h"
+#include "base/memory_probe.h"
 #include "models/checkpoint.h"
 #include "models/memory_estimate.h"
 #include "support/tiny_llama.h"
@@ -72,6 +76,106 @@ TEST_F(LoadModelTest, MappedWeightsNeedNoFreeMemory) {
   config.quantization = QuantizationType::kBFloat16;
   EXPECT_GT(LoadBytes(*checkpoint, config, 1).value(),
             loader_.EstimateMemory(config)->weights_bytes);
+}
+
+TEST_F(LoadModelTest, NeedsAreDescribedWithoutALoad) {
+  ModelConfig config = Config();
+  config.quantization = QuantizationType::kInt8;
+  const auto needs = DescribeLoad(config, {}, 3);
+  ASSERT_TRUE(needs) << needs.error().ToString();
+  EXPECT_EQ(needs->device, "cpu");
+  EXPECT_EQ(needs->load_bytes, LoadBytes(*Checkpoint::Open(folder_.path()), config, 3).value());
+  const auto model = loader_.Load(config).value();
+  EXPECT_EQ(needs->call_bytes, model->call_bytes());
+  EXPECT_EQ(needs->estimate.weights_bytes, model->description().weight_bytes);
+  EXPECT_EQ(needs->estimate.mapped_bytes, model->mapped_bytes());
+  config.quantization = QuantizationType::kNone;
+  EXPECT_EQ(DescribeLoad(config, {}, 0)->estimate.mapped_bytes,
+            loader_.Load(config).value()->mapped_bytes());
+}
+
+TEST_F(LoadModelTest, NeedsFailAsTheLoadDoes) {
+  ModelConfig config = Config();
+  ExpectError(DescribeLoad(config, {}, -1), ErrorCode::kInvalidArgument, {"model '", "threads"});
+  config.device = "cuda:77";
+  ExpectError(DescribeLoad(config, {}, 0), ErrorCode::kUnsupported, {"device 'cuda:77'"});
+  config = Config();
+  config.model_name = "nobody/knows-this-7b";  // estimates guess, this does not
+  ExpectError(DescribeLoad(config, folder_.path(), 0), ErrorCode::kNotFound,
+              {"model 'nobody/knows-this-7b'"});
+  config = Config();
+  folder_.Write("model.safetensors", test::Safetensors("{}", 0));
+  const auto load = loader_.Load(config);
+  ASSERT_FALSE(load);
+  ExpectError(DescribeLoad(config, {}, 0), load.error().code(), {load.error().ToString()});
+}
+
+TEST_F(LoadModelTest, CallsOfTheModelArePaidByTheAccount) {
+  struct Account final : MemoryAccount {
+    Status Charge(std::uint64_t bytes, std::stop_token) override {
+      charged += bytes;
+      return {};
+    }
+    void Release(std::uint64_t bytes) noexcept override { released += bytes; }
+    std::uint64_t charged = 0, released = 0;
+  };
+  const auto account = std::make_shared<Account>();
+  const auto model = LoadModel(Config(), {}, {}, [] { return AvailableMemory(); }, account).value();
+  const std::vector<TokenId> ids = {1, 5, 7};
+  ASSERT_TRUE(model->Forward({1, 3, ids}));
+  EXPECT_GT(account->charged, 0u);
+  EXPECT_EQ(account->charged, account->released);
+}
+
+// A vocabulary of 30,000 entries in a tokenizer.json, beside a tiny model.
+std::string LargeTokenizer() {
+  std::string json = R"({"model":{"type":"BPE","merges":[],"vocab":{"a":0)";
+  for (int i = 1; i < 30'000; ++i) json += fmt::format(R"(,"token{}":{})", i, i);
+  return json + "}}}";
+}
+
+TEST_F(LoadModelTest, TheTokenizerIsForetold) {
+  folder_.Write("tokenizer.json", LargeTokenizer());
+  const auto needs = DescribeLoad(Config(), {}, 1);
+  const auto model = loader_.Load(Config());
+  ASSERT_TRUE(needs && model);
+  const auto taken = static_cast<double>((*model)->tokenizer()->memory_bytes());
+  EXPECT_GE(static_cast<double>(needs->estimate.tokenizer_bytes), taken);
+  EXPECT_LE(static_cast<double>(needs->estimate.tokenizer_bytes), 1.4 * taken);
+  EXPECT_GT(needs->load_bytes, needs->estimate.tokenizer_bytes);
+}
+
+TEST_F(LoadModelTest, LoadsAndUnloadsLeaveNoMemoryBehind) {
+  if constexpr (test::kMemoryIsMeasurable) {
+    folder_.Write("tokenizer.json", LargeTokenizer());
+    const auto cycle = [&] {
+      ASSERT_TRUE(loader_.Load(Config()));
+      ReturnFreeMemory();
+    };
+    cycle();  // what the first load of a process sets up for good
+    const std::size_t before = test::ProcessBytes("VmRSS");
+    for (int i = 0; i < 10; ++i) cycle();
+    EXPECT_LE(test::ProcessBytes("VmRSS"), before + before / 50 + 1'000'000);
+  }
+}
+
+// The process, while it loads, takes no more than it was said.
+TEST_F(LoadModelTest, ThePeakOfALoadIsForetold) {
+  if constexpr (test::kMemoryIsMeasurable) {
+    folder_.Write("tokenizer.json", LargeTokenizer());
+    for (const auto quantization : {QuantizationType::kNone, QuantizationType::kInt8}) {
+      ModelConfig config = Config();
+      config.quantization = quantization;
+      ASSERT_TRUE(loader_.Load(config));
+      ReturnFreeMemory();
+      const auto needs = DescribeLoad(config, {}, 0);
+      const std::size_t before = test::ProcessBytes("VmRSS");
+      test::ResetPeak();
+      const auto model = loader_.Load(config);
+      ASSERT_TRUE(needs && model);
+      EXPECT_LE(test::ProcessBytes("VmHWM") - before, needs->estimate.peak_load_bytes);
+    }
+  }
 }
 
 TEST_F(LoadModelTest, TheMemoryOfThisMachineIsKnown) {

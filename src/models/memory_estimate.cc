@@ -1,14 +1,14 @@
 #include "models/memory_estimate.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
 
-#include "base/checked_math.h"
+#include "base/byte_count.h"
 #include "base/error.h"
+#include "engine/call_memory.h"
 #include "engine/cpu_ops.h"
-#include "engine/runner.h"
 #include "engine/tensor_check.h"
 #include "engine/weight_convert.h"
 #include "engine/weight_layout.h"
@@ -19,60 +19,81 @@ namespace {
 
 using Count = std::uint64_t;
 
-constexpr Count kFloatBytes = 4;  // the engine keeps activations, keys and values in fp32
-// Absurd sizes come out as "more than there is", never as a small number. An eighth of the range,
-// so that the sum of an estimate's parts does not wrap either.
-constexpr Count kTooMuch = std::numeric_limits<Count>::max() / 8;
+// Beside tensors and tokenizer: for each tensor its descriptions and look-up tables, and what the
+// system maps around the places that are read (64 KiB at a time, see ReleasePages); for each thread
+// its stack and its own part of the heap.
+constexpr Count kDescriptionBytes = 2048;
+constexpr Count kReadAroundBytes = 64 * 1024;
+constexpr Count kThreadBytes = 256 * 1024;
 
-Count Product(std::initializer_list<Count> factors) {
-  Count product = 1;
-  for (const Count factor : factors) product = CheckedMul(product, factor).value_or(kTooMuch);
-  return std::min(product, kTooMuch);
-}
-
-Count Sum(std::initializer_list<Count> terms) {
-  Count sum = 0;
-  for (const Count term : terms) sum = std::min(sum + term, kTooMuch);
-  return sum;
-}
-
-// Sizes of a validated configuration are not negative.
-Count ToCount(std::int64_t size) { return static_cast<Count>(size); }
-
+// All tensors of a model; "converted" are those that do not stay mapped.
 struct WeightBytes {
   Count stored = 0;
-  Count largest_source = 0;
+  Count mapped = 0;
+  Count allocated = 0;  // of the converted ones, with alignment
+  Count converted_source = 0;
+  Count largest_source = 0;  // of the converted ones
+  Count scratch = 0;         // of one conversion at most
+  Count tensors = 0;
 };
 
 Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& config) {
   const engine::WeightOptions options = WeightOptionsOf(config);
   WeightBytes bytes;
   const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
-    bytes.stored = Sum({bytes.stored, engine::StoredBytes(spec, tensor.dtype, options)});
+    const engine::WeightLayout layout = engine::LayoutOf(spec, tensor.dtype, options);
+    ++bytes.tensors;
+    bytes.stored = ByteSum({bytes.stored, layout.stored_bytes()});
+    if (engine::StaysMapped(spec, tensor, layout)) {
+      bytes.mapped = ByteSum({bytes.mapped, layout.stored_bytes()});
+      return {};
+    }
+    bytes.allocated = ByteSum({bytes.allocated, layout.allocated_bytes()});
+    bytes.converted_source = ByteSum({bytes.converted_source, tensor.bytes.size()});
     bytes.largest_source = std::max<Count>(bytes.largest_source, tensor.bytes.size());
+    bytes.scratch = std::max<Count>(bytes.scratch, engine::ConvertScratchBytes(layout));
     return {};
   };
-  MDSA_TRY(engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add));
+  auto visited = engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add);
+  if (!visited) {
+    return std::unexpected(std::move(visited).error().AddContext(checkpoint.path().string()));
+  }
   return bytes;
 }
 
-// The workspace of one forward pass on this many threads, and what comes beside it: one row of
-// logits, or, where no cache is kept, the keys and values of one layer.
-Count ScratchBytes(const ArchitectureConfig& config, Count tokens, Count batch_size, int threads) {
-  // A decoder can leave off anywhere; an encoder sees a sequence as a whole.
-  const Count pass_rows = ToCount(engine::kMaxPassRows);
-  const Count most = config.family == ModelFamily::kBert ? std::max(tokens, pass_rows) : pass_rows;
-  const Count rows = std::min(Product({tokens, batch_size}), most);
-  const Count queries = Product({ToCount(config.num_heads), ToCount(config.head_dim)});
-  const Count keys = Product({ToCount(config.num_kv_heads), ToCount(config.head_dim)});
-  const Count gates = config.family == ModelFamily::kLlama ? 2 : 1;
-  const Count row_floats =
-      Sum({Product({2, ToCount(config.hidden_size)}), Product({2, queries}), Product({2, keys}),
-           Product({gates, ToCount(config.intermediate_size)}), ToCount(config.rotary_dim)});
-  const Count beside =
-      config.head == ModelHead::kCausalLm ? ToCount(config.vocab_size) : Product({2, keys, tokens});
-  return Sum({Product({Sum({Product({row_floats, rows}), beside}), kFloatBytes}),
-              engine::CpuScratchBytes(config, static_cast<std::int64_t>(rows), threads)});
+// What a load allocates: not the pages of the files.
+Count AllocatedAtPeak(const WeightBytes& weights, const TokenizerSize& tokenizer, int threads) {
+  return ByteSum({weights.allocated, ByteProduct({static_cast<Count>(threads), weights.scratch}),
+                  tokenizer.resident, tokenizer.loading});
+}
+
+Count PeakOfLoad(const WeightBytes& weights, const TokenizerSize& tokenizer, int threads) {
+  const auto thread_count = static_cast<Count>(threads);
+  const Count read = std::min(weights.converted_source,
+                              ByteSum({ByteProduct({thread_count, weights.largest_source}),
+                                       ByteProduct({weights.tensors, kReadAroundBytes})}));
+  return ByteSum({AllocatedAtPeak(weights, tokenizer, threads), weights.mapped, read,
+                  ByteProduct({weights.tensors, kDescriptionBytes}),
+                  ByteProduct({thread_count, kThreadBytes})});
+}
+
+engine::CallMemory CallsOf(const ArchitectureConfig& config, int threads) {
+  return engine::CallMemory(config, [&config, threads](std::int64_t max_rows) {
+    return engine::CpuScratchBytes(config, max_rows, threads);
+  });
+}
+
+// The workspace of one forward pass, and what comes beside it: one row of logits, or, where no
+// cache is kept, the keys and values of the pass.
+Count ScratchBytes(const ArchitectureConfig& config, std::int64_t tokens, std::int64_t batch_size,
+                   int threads) {
+  const engine::CallMemory calls = CallsOf(config, threads);
+  if (config.head == ModelHead::kCausalLm) {
+    return ByteSum({calls.WorkspaceOf(std::min(tokens, engine::kMaxPassRows)),
+                    ByteProduct({ToBytes(config.vocab_size), sizeof(float)})});
+  }
+  const auto all = CheckedMul(tokens, batch_size);
+  return calls.Passes(all.value_or(std::numeric_limits<std::int64_t>::max()), tokens);
 }
 
 double BytesPerParameter(const ModelConfig& config) {
@@ -102,44 +123,39 @@ engine::WeightOptions WeightOptionsOf(const ModelConfig& config) {
 }
 
 Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
-                                              const ModelConfig& config, int threads) {
+                                              const ModelConfig& config, int compute_threads,
+                                              int load_threads) {
   const ArchitectureConfig& architecture = checkpoint.config();
-  auto weights = SumWeights(checkpoint, config);
-  if (!weights) {
-    return std::unexpected(std::move(weights).error().AddContext(checkpoint.path().string()));
-  }
-  const Count tokens = ToCount(std::min(config.max_length, architecture.max_position_embeddings));
+  MDSA_ASSIGN(const WeightBytes weights, SumWeights(checkpoint, config));
+  const TokenizerSize tokenizer = checkpoint.SizeOfTokenizer();
+  // The cap of texts is not a matter of the cache.
+  const std::int64_t tokens = engine::CallLength(architecture, std::nullopt, config.max_length);
   MemoryEstimate estimate;
-  estimate.weights_bytes = weights->stored;
+  estimate.weights_bytes = weights.stored;
+  estimate.mapped_bytes = weights.mapped;
+  estimate.tokenizer_bytes = tokenizer.resident;
   if (architecture.head == ModelHead::kCausalLm) {
     estimate.kv_bytes_per_token =
-        Product({2, ToCount(architecture.num_layers), ToCount(architecture.num_kv_heads),
-                 ToCount(architecture.head_dim), kFloatBytes});
-    estimate.kv_bytes = Product({estimate.kv_bytes_per_token, tokens});
+        ByteProduct({2, ToBytes(architecture.num_layers), ToBytes(architecture.num_kv_heads),
+                     ToBytes(architecture.head_dim), sizeof(float)});
+    estimate.kv_bytes = ByteProduct({estimate.kv_bytes_per_token, ToBytes(tokens)});
   }
-  estimate.scratch_bytes = ScratchBytes(architecture, tokens, ToCount(config.batch_size), threads);
-  estimate.peak_load_bytes =
-      Sum({weights->stored, Product({ToCount(threads), weights->largest_source})});
+  estimate.scratch_bytes = ScratchBytes(architecture, tokens, config.batch_size, compute_threads);
+  estimate.peak_load_bytes = PeakOfLoad(weights, tokenizer, load_threads);
   return estimate;
 }
 
 Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
                                 int threads) {
-  const engine::WeightOptions options = WeightOptionsOf(config);
-  Count allocated = 0;
-  Count scratch = 0;
-  const auto add = [&](const engine::TensorSpec& spec, const TensorInfo& tensor) -> Status {
-    const engine::WeightLayout layout = engine::LayoutOf(spec, tensor.dtype, options);
-    if (engine::StaysMapped(spec, tensor, layout)) return {};
-    allocated = Sum({allocated, layout.allocated_bytes()});
-    scratch = std::max<Count>(scratch, engine::ConvertScratchBytes(layout));
-    return {};
-  };
-  auto visited = engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add);
-  if (!visited) {
-    return std::unexpected(std::move(visited).error().AddContext(checkpoint.path().string()));
-  }
-  return Sum({allocated, Product({ToCount(threads), scratch})});
+  MDSA_ASSIGN(const WeightBytes weights, SumWeights(checkpoint, config));
+  return AllocatedAtPeak(weights, checkpoint.SizeOfTokenizer(), threads);
+}
+
+std::uint64_t CallBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                        int compute_threads) {
+  return CallsOf(checkpoint.config(), compute_threads)
+      .Ordinary(engine::CallLength(checkpoint.config(), checkpoint.pooling(), config.max_length),
+                config.batch_size);
 }
 
 MemoryEstimate EstimateFromName(const ModelConfig& config) {

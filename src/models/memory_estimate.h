@@ -14,15 +14,21 @@ namespace mdsa {
 // How the weights of a model of this config are stored.
 engine::WeightOptions WeightOptionsOf(const ModelConfig& config);
 
-// From the headers of an opened checkpoint. Errors as of engine::VisitTensors. `threads` load at
-// the same time, each with one source tensor.
+// From the headers of an opened checkpoint and the files of its tokenizer. Errors as of
+// engine::VisitTensors, naming the checkpoint. `load_threads` load at the same time, each with one
+// source tensor.
 Result<MemoryEstimate> EstimateFromCheckpoint(const Checkpoint& checkpoint,
-                                              const ModelConfig& config, int threads);
+                                              const ModelConfig& config, int compute_threads,
+                                              int load_threads);
 
 // What a load of the model takes from the system at most. Weights that stay mapped do not count:
 // they are page cache, which the system drops when it needs memory. Errors as above.
 Result<std::uint64_t> LoadBytes(const Checkpoint& checkpoint, const ModelConfig& config,
                                 int threads);
+
+// Model::call_bytes() of the loaded model.
+std::uint64_t CallBytes(const Checkpoint& checkpoint, const ModelConfig& config,
+                        int compute_threads);
 
 // From the parameter count that the name suggests; marked approximate. Weights only: without a
 // checkpoint's configuration nothing is known about keys, values and activations. Bytes per

@@ -29,13 +29,11 @@ std::unexpected<Error> ForModel(const ModelConfig& config, Error error) {
   return std::unexpected(std::move(error).AddContext(fmt::format("model '{}'", config.model_name)));
 }
 
-// Asking the driver for devices takes longer than opening a checkpoint, so only who wants one
-// waits.
-Status CheckDevice(const std::string& device) {
-  const bool needs_devices = device != "auto" && device != "cpu";
-  auto resolved = ResolveDevice(device, needs_devices ? DetectHardware() : HardwareInfo{});
-  if (!resolved) return std::unexpected(std::move(resolved).error());
-  return {};
+// The device that a model of this config computes on. Asking the driver for devices takes longer
+// than opening a checkpoint, so only who wants one waits.
+Result<std::string> DeviceOf(const ModelConfig& config) {
+  const bool needs_devices = config.device != "auto" && config.device != "cpu";
+  return ResolveDevice(config.device, needs_devices ? DetectHardware() : HardwareInfo{});
 }
 
 // nullptr if the checkpoint has none.
@@ -51,14 +49,21 @@ bool IsPathLike(std::string_view model_name) {
          std::ranges::count(model_name, '/') > 1;
 }
 
-Status Check(const ModelConfig& config, const LoadOptions& options) {
+// Everything that can be said before a file is opened; the device.
+Result<std::string> Check(const ModelConfig& config, int threads) {
   MDSA_TRY(config.Validate());
-  if (options.threads < 0 || options.threads > kMaxLoadThreads) {
+  if (threads < 0 || threads > kMaxLoadThreads) {
     return Err(ErrorCode::kInvalidArgument, "threads must be from 0 to {}, not {}", kMaxLoadThreads,
-               options.threads);
+               threads);
   }
   MDSA_TRY(kernels::CheckEnvironmentTarget());
-  return CheckDevice(config.device);
+  return DeviceOf(config);
+}
+
+Result<Checkpoint> OpenCheckpoint(const ModelConfig& config, const fs::path& cache_dir) {
+  MDSA_ASSIGN(const fs::path path,
+              ResolveModelPath(config.model_name, CacheSearchPath(config.cache_dir, cache_dir)));
+  return Checkpoint::Open(path);
 }
 
 // A swapping or killed process would take all other models with it.
@@ -80,7 +85,8 @@ int LoadThreads(const LoadOptions& options, const ThreadPool& compute) {
 
 Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const ModelConfig& config,
                                          const LoadOptions& options,
-                                         std::shared_ptr<ThreadPool> compute) {
+                                         std::shared_ptr<ThreadPool> compute,
+                                         std::shared_ptr<MemoryAccount> account) {
   const std::uint64_t total = checkpoint.source_bytes();
   if (options.on_progress) {
     MDSA_TRY(
@@ -95,6 +101,7 @@ Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const Mod
   input.max_length = config.max_length;
   input.batch_size = config.batch_size;
   input.load_threads = LoadThreads(options, *compute);
+  input.account = std::move(account);
   input.compute = std::move(compute);
   input.stop = options.stop;
   if (options.on_progress) {
@@ -110,17 +117,32 @@ Result<std::shared_ptr<Model>> BuildFrom(const Checkpoint& checkpoint, const Mod
 }
 
 Result<std::shared_ptr<Model>> Load(const ModelConfig& config, const LoadOptions& options,
-                                    const fs::path& cache_dir, MemoryProbe available) {
-  MDSA_TRY(Check(config, options));
+                                    const fs::path& cache_dir, MemoryProbe available,
+                                    std::shared_ptr<MemoryAccount> account) {
+  MDSA_TRY(Check(config, options.threads));
   MDSA_ASSIGN(auto compute, SharedComputePool());
-  MDSA_ASSIGN(const fs::path path,
-              ResolveModelPath(config.model_name, CacheSearchPath(config.cache_dir, cache_dir)));
   if (options.stop.stop_requested()) {
     return Err(ErrorCode::kCancelled, "the load was cancelled");
   }
-  MDSA_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(path));
+  MDSA_ASSIGN(const Checkpoint checkpoint, OpenCheckpoint(config, cache_dir));
   MDSA_TRY(CheckMemory(checkpoint, config, LoadThreads(options, *compute), available));
-  return BuildFrom(checkpoint, config, options, std::move(compute));
+  return BuildFrom(checkpoint, config, options, std::move(compute), std::move(account));
+}
+
+Result<LoadNeeds> Describe(const ModelConfig& config, const fs::path& cache_dir, int threads) {
+  LoadNeeds needs;
+  MDSA_ASSIGN(needs.device, Check(config, threads));
+  MDSA_ASSIGN(const int compute_threads, ComputeThreads());
+  const int load_threads = threads > 0 ? threads : compute_threads;
+  MDSA_ASSIGN(const Checkpoint checkpoint, OpenCheckpoint(config, cache_dir));
+  if (auto checked = engine::CheckArchitecture(checkpoint.config()); !checked) {
+    return std::unexpected(std::move(checked).error().AddContext(checkpoint.path().string()));
+  }
+  MDSA_ASSIGN(needs.estimate,
+              EstimateFromCheckpoint(checkpoint, config, compute_threads, load_threads));
+  MDSA_ASSIGN(needs.load_bytes, LoadBytes(checkpoint, config, load_threads));
+  needs.call_bytes = CallBytes(checkpoint, config, compute_threads);
+  return needs;
 }
 
 Result<MemoryEstimate> Estimate(const ModelConfig& config, const fs::path& cache_dir) {
@@ -135,7 +157,7 @@ Result<MemoryEstimate> Estimate(const ModelConfig& config, const fs::path& cache
   }
   MDSA_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(*path));
   MDSA_ASSIGN(const int threads, ComputeThreads());
-  return EstimateFromCheckpoint(checkpoint, config, threads);
+  return EstimateFromCheckpoint(checkpoint, config, threads, threads);
 }
 
 }  // namespace
@@ -147,10 +169,17 @@ std::optional<std::uint64_t> AvailableMemory() {
 }
 
 Result<std::shared_ptr<Model>> LoadModel(const ModelConfig& config, const LoadOptions& options,
-                                         const fs::path& cache_dir, MemoryProbe available) {
-  auto model = Load(config, options, cache_dir, available);
+                                         const fs::path& cache_dir, MemoryProbe available,
+                                         std::shared_ptr<MemoryAccount> account) {
+  auto model = Load(config, options, cache_dir, available, std::move(account));
   if (!model) return ForModel(config, std::move(model).error());
   return model;
+}
+
+Result<LoadNeeds> DescribeLoad(const ModelConfig& config, const fs::path& cache_dir, int threads) {
+  auto needs = Describe(config, cache_dir, threads);
+  if (!needs) return ForModel(config, std::move(needs).error());
+  return needs;
 }
 
 ModelLoader::ModelLoader(std::optional<fs::path> cache_dir)

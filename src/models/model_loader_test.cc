@@ -167,7 +167,9 @@ TEST_F(ModelLoaderTest, EstimatesFromTheHeaders) {
   EXPECT_EQ(none->kv_bytes, 32 * none->kv_bytes_per_token);
   EXPECT_GT(none->scratch_bytes, 0u);
   EXPECT_GT(none->peak_load_bytes, none->weights_bytes);
-  EXPECT_EQ(none->resident_bytes(), none->weights_bytes + none->kv_bytes + none->scratch_bytes);
+  EXPECT_EQ(none->resident_bytes(),
+            none->weights_bytes + none->tokenizer_bytes + none->kv_bytes + none->scratch_bytes);
+  EXPECT_EQ(none->tokenizer_bytes, 0u);  // the folder has none
 
   config.quantization = QuantizationType::kBFloat16;
   const auto bfloat16 = loader_.EstimateMemory(config);

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/memory_trim.h"
-#include "mdsa/hardware.h"
+#include "base/free_memory.h"
+#include "hardware/host.h"
 #include "models/load_model.h"
 #include "models/manager_state.h"
 
@@ -43,8 +43,9 @@ ModelSource SourceOf(const std::shared_ptr<const ModelLoader>& loader) {
 
 Result<std::optional<std::uint64_t>> HostLimit(const ResidencyOptions& options) {
   if (!options.max_memory) return std::nullopt;
+  // Asking for devices takes time, so only who needs it waits.
   const std::uint64_t total =
-      options.max_memory->is_share() ? HostMemoryBytes().value_or(0) : std::uint64_t{0};
+      options.max_memory->is_share() ? DescribeHost("/", 1).total_memory_bytes : std::uint64_t{0};
   MDSA_ASSIGN(const std::uint64_t limit, options.max_memory->Resolve(total));
   return limit;
 }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/char_class.h"
 #include "tokenizers/utf8.h"
 
@@ -131,13 +132,13 @@ std::optional<std::string_view> AddedVocabulary::Token(TokenId id) const {
 }
 
 std::size_t AddedVocabulary::memory_bytes() const {
-  // A node of a hash map is taken as two pointers beside its value.
-  constexpr std::size_t kNode = 2 * sizeof(void*);
-  std::size_t bytes = raw_.memory_bytes() + normalized_.memory_bytes();
-  for (const auto& [content, id] : ids_) {
-    bytes += 2 * content.size() + sizeof(content) + sizeof(id) + sizeof(Entry) + 2 * kNode;
+  std::size_t bytes = raw_.memory_bytes() + normalized_.memory_bytes() + HashNodesBytes(ids_) +
+                      HashNodesBytes(entries_) + HashNodesBytes(special_);
+  for (const auto& [content, id] : ids_) bytes += HeapBytes(content);
+  for (const auto& [id, entry] : entries_) {
+    bytes += HeapBytes(entry.token.content) + HeapBytes(entry.spelling);
   }
-  for (const std::string& content : special_) bytes += content.size() + sizeof(content) + kNode;
+  for (const std::string& content : special_) bytes += HeapBytes(content);
   return bytes;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/merge_queue.h"
 #include "tokenizers/utf8.h"
 
@@ -181,8 +182,9 @@ void BpeModel::Tokenize(std::string_view word, std::vector<TokenId>* ids) const 
 }
 
 std::size_t BpeModel::memory_bytes() const {
-  return vocabulary_.memory_bytes() + merges_.memory_bytes() +
-         char_tokens_.capacity() * sizeof(TokenId) + vocabulary_.id_limit() + sizeof(*this);
+  return vocabulary_.memory_bytes() + merges_.memory_bytes() + HeapBytes(char_tokens_) +
+         HeapBlockBytes(vocabulary_.id_limit()) + HeapBytes(options_.continuing_prefix) +
+         HeapBytes(options_.end_of_word_suffix) + HeapBlockBytes(sizeof(*this));
 }
 
 }  // namespace mdsa

@@ -7,9 +7,18 @@
 
 namespace mdsa {
 
+std::size_t MergeTable::SizeFor(std::size_t merges) {
+  return std::bit_ceil(std::max<std::size_t>(2, merges * 4 / 3 + 1));
+}
+
 MergeTable::MergeTable(std::size_t merges)
-    : entries_(std::bit_ceil(std::max<std::size_t>(2, merges * 4 / 3 + 1))),
-      mask_(entries_.size() - 1) {}
+    : entries_(SizeFor(merges)), mask_(entries_.size() - 1) {}
+
+std::uint64_t MergeTable::BytesFor(std::uint64_t merges) {
+  // Far beyond any real model, and far from a wrap.
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 40;
+  return HeapBlockBytes(SizeFor(std::min(merges, kMost)) * sizeof(Entry));
+}
 
 std::size_t MergeTable::Hash(TokenId left, TokenId right) {
   const auto pair = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/heap_bytes.h"
 #include "mdsa/tokenizer.h"
 
 namespace mdsa {
@@ -29,7 +30,9 @@ class MergeTable {
       if (entry.left < 0) return nullptr;
     }
   }
-  std::size_t memory_bytes() const { return entries_.capacity() * sizeof(Entry); }
+  std::size_t memory_bytes() const { return HeapBytes(entries_); }
+  // The same of a table to be made for so many merges.
+  static std::uint64_t BytesFor(std::uint64_t merges);
 
  private:
   struct Entry {
@@ -39,6 +42,7 @@ class MergeTable {
   };
   static_assert(sizeof(Entry) == 16);
 
+  static std::size_t SizeFor(std::size_t merges);
   static std::size_t Hash(TokenId left, TokenId right);
 
   std::vector<Entry> entries_;

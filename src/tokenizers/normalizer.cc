@@ -10,6 +10,12 @@ void SequenceNormalizer::Apply(std::string* text) const {
   for (const auto& step : steps_) step->Apply(text);
 }
 
+std::size_t SequenceNormalizer::memory_bytes() const {
+  std::size_t bytes = kSmallBytes + HeapBytes(steps_);
+  for (const auto& step : steps_) bytes += step->memory_bytes();
+  return bytes;
+}
+
 void LowercaseNormalizer::Apply(std::string* text) const {
   std::string out;
   out.reserve(text->size());

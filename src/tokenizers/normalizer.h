@@ -1,11 +1,13 @@
 // Normalizers: what happens to text before it is split. One class per `type` of tokenizer.json.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/heap_bytes.h"
 #include "mdsa/result.h"
 #include "tokenizers/regex.h"
 
@@ -17,6 +19,11 @@ class Normalizer {
   virtual ~Normalizer() = default;
   // `text` is well-formed UTF-8 before and after.
   virtual void Apply(std::string* text) const = 0;
+  // Of the object and all that it holds. Most are small: this much is enough for them.
+  virtual std::size_t memory_bytes() const { return kSmallBytes; }
+
+ protected:
+  static constexpr std::size_t kSmallBytes = 192;
 };
 
 class SequenceNormalizer final : public Normalizer {
@@ -24,6 +31,7 @@ class SequenceNormalizer final : public Normalizer {
   explicit SequenceNormalizer(std::vector<std::unique_ptr<Normalizer>> steps)
       : steps_(std::move(steps)) {}
   void Apply(std::string* text) const override;
+  std::size_t memory_bytes() const override;
 
  private:
   std::vector<std::unique_ptr<Normalizer>> steps_;
@@ -51,6 +59,9 @@ class ReplaceNormalizer final : public Normalizer {
   ReplaceNormalizer(Pattern pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void Apply(std::string* text) const override;
+  std::size_t memory_bytes() const override {
+    return kSmallBytes + pattern_.memory_bytes() + HeapBytes(content_);
+  }
 
  private:
   Pattern pattern_;

@@ -1,5 +1,6 @@
 #include "tokenizers/pre_tokenizer.h"
 
+#include "base/heap_bytes.h"
 #include "tokenizers/byte_alphabet.h"
 #include "tokenizers/utf8.h"
 
@@ -32,6 +33,12 @@ void PieceList::Rewrite(FunctionRef<void(const Piece& piece, std::string* out)> 
 
 void SequencePreTokenizer::Apply(PieceList* list) const {
   for (const auto& step : steps_) step->Apply(list);
+}
+
+std::size_t SequencePreTokenizer::memory_bytes() const {
+  std::size_t bytes = kSmallBytes + HeapBytes(steps_);
+  for (const auto& step : steps_) bytes += step->memory_bytes();
+  return bytes;
 }
 
 void ClassSplit::Apply(PieceList* list) const {

@@ -2,6 +2,7 @@
 // `type` of tokenizer.json.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -35,6 +36,11 @@ class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
   virtual void Apply(PieceList* list) const = 0;
+  // Of the object and all that it holds. Most are small: this much is enough for them.
+  virtual std::size_t memory_bytes() const { return kSmallBytes; }
+
+ protected:
+  static constexpr std::size_t kSmallBytes = 192;
 };
 
 class SequencePreTokenizer final : public PreTokenizer {
@@ -42,6 +48,7 @@ class SequencePreTokenizer final : public PreTokenizer {
   explicit SequencePreTokenizer(std::vector<std::unique_ptr<PreTokenizer>> steps)
       : steps_(std::move(steps)) {}
   void Apply(PieceList* list) const override;
+  std::size_t memory_bytes() const override;
 
  private:
   std::vector<std::unique_ptr<PreTokenizer>> steps_;
@@ -77,6 +84,7 @@ class PatternSplit final : public PreTokenizer {
   PatternSplit(Pattern pattern, SplitBehavior behavior, bool invert)
       : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
   void Apply(PieceList* list) const override;
+  std::size_t memory_bytes() const override { return kSmallBytes + pattern_.memory_bytes(); }
 
  private:
   Pattern pattern_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/regex_translation.h"
 #include "tokenizers/utf8.h"
 
@@ -167,9 +168,23 @@ void Regex::ForEachSpan(std::string_view text, SpanSink sink) const {
   if (previous != text.size()) sink(previous, text.size(), false);
 }
 
+std::size_t Regex::memory_bytes() const {
+  std::size_t code = 0;
+  std::size_t machine_code = 0;
+  pcre2_pattern_info(code_->code.get(), PCRE2_INFO_SIZE, &code);
+  pcre2_pattern_info(code_->code.get(), PCRE2_INFO_JITSIZE, &machine_code);
+  return HeapBlockBytes(sizeof(Code) + 2 * sizeof(void*)) + HeapBlockBytes(code) +
+         HeapBlockBytes(machine_code);
+}
+
 Result<Pattern> Pattern::FromRegex(std::string_view regex) {
   MDSA_ASSIGN(Regex compiled, Regex::Compile(regex));
   return Pattern(std::move(compiled));
+}
+
+std::size_t Pattern::memory_bytes() const {
+  const std::string* const text = literal();
+  return text != nullptr ? HeapBytes(*text) : std::get<Regex>(pattern_).memory_bytes();
 }
 
 void Pattern::ForEachSpan(std::string_view text, SpanSink sink) const {

@@ -29,6 +29,8 @@ class Regex {
 
   // `text` must be well-formed UTF-8; an empty text gives no spans.
   void ForEachSpan(std::string_view text, SpanSink sink) const;
+  // Of the compiled code, the machine code included.
+  std::size_t memory_bytes() const;
 
  private:
   struct Code;
@@ -46,6 +48,7 @@ class Pattern {
   static Result<Pattern> FromRegex(std::string_view regex);
 
   void ForEachSpan(std::string_view text, SpanSink sink) const;
+  std::size_t memory_bytes() const;
   // The string if it is one, else null.
   const std::string* literal() const { return std::get_if<std::string>(&pattern_); }
 

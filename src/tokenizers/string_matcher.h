@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/heap_bytes.h"
+
 namespace mdsa {
 
 // A trie over bytes. Time per position of the text is the length of the longest string that
@@ -27,7 +29,7 @@ class StringMatcher {
   bool empty() const { return nodes_.empty(); }
   // The first match that begins at `from` or later.
   std::optional<Match> Find(std::string_view text, std::size_t from) const;
-  std::size_t memory_bytes() const { return nodes_.capacity() * sizeof(Node); }
+  std::size_t memory_bytes() const { return HeapBytes(nodes_); }
 
  private:
   struct Node {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/tokenizer_impl.h"
 #include "tokenizers/utf8.h"
 
@@ -154,8 +155,17 @@ std::int64_t Tokenizer::model_max_length() const { return impl_->model_max_lengt
 bool Tokenizer::pads_left() const { return impl_->pads_left; }
 
 std::size_t Tokenizer::memory_bytes() const {
-  return sizeof(TokenizerImpl) + impl_->model->memory_bytes() + impl_->added.memory_bytes() +
-         impl_->chat_template.capacity();
+  // A stage of the decoder is a function with a text or two, a regex in rare cases; the
+  // post-processor two lists of a few pieces.
+  constexpr std::size_t kStageBytes = 128;
+  constexpr std::size_t kPostProcessorBytes = 1024;
+  std::size_t bytes = HeapBlockBytes(sizeof(Tokenizer) + 2 * sizeof(void*)) +
+                      HeapBlockBytes(sizeof(TokenizerImpl)) + kPostProcessorBytes +
+                      HeapBytes(impl_->decoder) + impl_->decoder.size() * kStageBytes +
+                      HeapBytes(impl_->chat_template);
+  if (impl_->normalizer != nullptr) bytes += impl_->normalizer->memory_bytes();
+  if (impl_->pre_tokenizer != nullptr) bytes += impl_->pre_tokenizer->memory_bytes();
+  return bytes + impl_->model->memory_bytes() + impl_->added.memory_bytes();
 }
 
 DecodeStream::DecodeStream(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens)

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/hash.h"
 
 namespace mdsa {
@@ -18,6 +19,11 @@ constexpr std::uint32_t kNoSlot = std::numeric_limits<std::uint32_t>::max();
 constexpr int kSlotBits = 23;
 constexpr std::uint32_t kSlotMask = (1u << kSlotBits) - 1;
 static_assert(Vocabulary::kMaxTokens < kSlotMask);
+
+// Entries of the hash table of so many tokens.
+std::size_t TableSize(std::size_t tokens) {
+  return std::bit_ceil(std::max<std::size_t>(16, tokens * 4 / 3 + 1));
+}
 
 std::uint32_t TagOf(std::uint64_t hash) {
   return static_cast<std::uint32_t>(hash >> 32) & ~kSlotMask;
@@ -83,7 +89,7 @@ Vocabulary Vocabulary::Builder::Build() && {
 }
 
 void Vocabulary::BuildTable(const std::vector<std::uint32_t>& slots_in_file_order) {
-  table_.assign(std::bit_ceil(std::max<std::size_t>(16, ends_.size() * 4 / 3 + 1)), 0);
+  table_.assign(TableSize(ends_.size()), 0);
   for (const std::uint32_t slot : slots_in_file_order) {
     const std::string_view token = SlotText(slot);
     const std::uint64_t hash = HashBytes(token, ProcessHashKey());
@@ -161,9 +167,15 @@ std::optional<std::string_view> Vocabulary::Token(TokenId id) const {
 }
 
 std::size_t Vocabulary::memory_bytes() const {
-  return bytes_.capacity() +
-         sizeof(std::uint32_t) * (ends_.capacity() + table_.capacity() + slot_of_id_.capacity()) +
-         sizeof(TokenId) * id_of_slot_.capacity();
+  return HeapBytes(bytes_) + HeapBytes(ends_) + HeapBytes(table_) + HeapBytes(slot_of_id_) +
+         HeapBytes(id_of_slot_);
+}
+
+std::uint64_t Vocabulary::BytesFor(std::uint64_t tokens, std::uint64_t token_bytes) {
+  // More than kMaxTokens are refused.
+  const std::uint64_t count = std::min<std::uint64_t>(tokens, kMaxTokens);
+  return HeapBlockBytes(token_bytes + 1) + HeapBlockBytes(count * sizeof(std::uint32_t)) +
+         HeapBlockBytes(TableSize(count) * sizeof(std::uint32_t));
 }
 
 }  // namespace mdsa

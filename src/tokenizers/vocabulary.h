@@ -54,6 +54,8 @@ class Vocabulary {
   // One more than the largest id.
   std::size_t id_limit() const { return slot_of_id_.empty() ? ends_.size() : slot_of_id_.size(); }
   std::size_t memory_bytes() const;
+  // The same of a vocabulary to be built: so many different tokens with ids without holes.
+  static std::uint64_t BytesFor(std::uint64_t tokens, std::uint64_t token_bytes);
 
  private:
   // Tables of slots: a slot is the place of a token in `bytes_`, in the order of ids if possible.

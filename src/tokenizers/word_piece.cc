@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/heap_bytes.h"
 #include "tokenizers/utf8.h"
 
 namespace mdsa {
@@ -65,7 +66,7 @@ void WordPieceModel::Tokenize(std::string_view word, std::vector<TokenId>* ids) 
 }
 
 std::size_t WordPieceModel::memory_bytes() const {
-  return vocabulary_.memory_bytes() + prefix_.capacity();
+  return vocabulary_.memory_bytes() + HeapBytes(prefix_) + HeapBlockBytes(sizeof(*this));
 }
 
 Result<WordLevelModel> WordLevelModel::Create(Vocabulary vocabulary, std::string_view unk_token) {

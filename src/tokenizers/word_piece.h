@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/heap_bytes.h"
 #include "mdsa/result.h"
 #include "tokenizers/model.h"
 
@@ -45,7 +46,9 @@ class WordLevelModel final : public TokenModel {
 
   void Tokenize(std::string_view word, std::vector<TokenId>* ids) const override;
   const Vocabulary& vocabulary() const override { return vocabulary_; }
-  std::size_t memory_bytes() const override { return vocabulary_.memory_bytes(); }
+  std::size_t memory_bytes() const override {
+    return vocabulary_.memory_bytes() + HeapBlockBytes(sizeof(*this));
+  }
 
  private:
   WordLevelModel(Vocabulary vocabulary, TokenId unk)

@@ -238,19 +238,21 @@ def test_estimate_all_quantizations(mdsa):
     assert set(weights) == {"none", "fp16", "bfloat16", "int8", "int4"}
     assert weights["int4"] < weights["int8"] < weights["fp16"] == weights["bfloat16"]
     for row in rows:
-        assert row["resident_bytes"] == row["weights_bytes"] + row["kv_bytes"] + row["scratch_bytes"]
+        assert row["resident_bytes"] == (
+            row["weights_bytes"] + row["tokenizer_bytes"] + row["kv_bytes"] + row["scratch_bytes"])
+        assert row["mapped_bytes"] <= row["weights_bytes"] < row["peak_load_bytes"]
         assert row["kv_bytes"] == 2048 * row["kv_bytes_per_token"]
         assert not row["approximate"]
     text = mdsa("estimate", SMOLLM2).out
-    assert text.splitlines()[0].split() == ["quantization", "weights", "KV", "cache", "scratch", "resident", "peak",
-                                            "of", "load"]
+    assert text.splitlines()[0].split() == ["quantization", "weights", "mapped", "tokenizer", "KV", "cache", "scratch",
+                                            "resident", "peak", "of", "load"]
     assert text.count(" MB") > 10
 
 
 def test_estimate_one_quantization(mdsa):
     outcome = mdsa("estimate", SMOLLM2, "-q", "int4", "--max-length", "100")
     assert [line.split("  ")[0] for line in outcome.out.splitlines()] == \
-        ["weights", "KV cache", "scratch", "resident", "peak of load"]
+        ["weights", "tokenizer", "KV cache", "scratch", "resident", "peak of load"]
     (row,) = mdsa("estimate", SMOLLM2, "-q", "int4", "--max-length", "100", "--json").json()["estimates"]
     assert row["kv_bytes"] == 100 * row["kv_bytes_per_token"]
 

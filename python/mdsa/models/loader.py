@@ -53,7 +53,8 @@ class ModelLoader:
         return model, model.tokenizer
 
     def estimate_memory(self, config: Any) -> float:
-        """Megabytes that the loaded model will keep: weights, cache and workspace of one call.
+        """Megabytes that the loaded model will keep: weights, tokenizer, cache and workspace of one
+        call.
 
         From the headers of the checkpoint, or from the parameter count of its tier where there is
         no checkpoint at hand. Never touches the network.
