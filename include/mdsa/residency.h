@@ -118,7 +118,7 @@ struct ResidencyMetrics {
   std::uint64_t loads = 0;  // that succeeded
   std::uint64_t load_failures = 0;
   std::uint64_t loads_cancelled = 0;
-  std::uint64_t retries_refused = 0;  // requests answered with a kept error
+  std::uint64_t retries_refused = 0;                        // requests answered with a kept error
   std::array<std::uint64_t, kEvictionReasons> evictions{};  // by EvictionReason
   std::uint64_t unloads = 0;                                // explicit ones
   std::uint64_t revived = 0;                                // drained, then wanted again

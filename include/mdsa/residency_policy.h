@@ -67,10 +67,10 @@ struct ResidencyBudget {
 
 struct ResidencyDecision {
   enum class Kind : std::uint8_t {
-    kGrant,   // it fits as things are
-    kEvict,   // it fits once `victims`, which nobody uses, are gone
-    kDrain,   // `victims` are in use: they shall take no new calls, and go when the running ones end
-    kWait,    // for a call, a load or the clock; look again at `look_again` at the latest
+    kGrant,  // it fits as things are
+    kEvict,  // it fits once `victims`, which nobody uses, are gone
+    kDrain,  // `victims` are in use: they shall take no new calls, and go when the running ones end
+    kWait,   // for a call, a load or the clock; look again at `look_again` at the latest
     kRefuse,  // it never fits, whatever ends
   };
   Kind kind = Kind::kRefuse;
