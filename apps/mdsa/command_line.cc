@@ -29,6 +29,7 @@ std::unique_ptr<CLI::App> MakeApp(Command& command) {
   AddEstimateCommand(*app, command);
   AddInspectCommand(*app, command);
   AddQuantizeCommand(*app, command);
+  AddConfigCommand(*app, command);
   AddHwCommand(*app, command);
   AddVersionCommand(*app, command);
   for (CLI::App* subcommand : app->get_subcommands({})) subcommand->group("Commands");
@@ -36,15 +37,15 @@ std::unique_ptr<CLI::App> MakeApp(Command& command) {
   return app;
 }
 
+// The innermost command that the line names.
 const CLI::App& NamedApp(const CLI::App& app) {
   const auto subcommands = app.get_subcommands();
-  return subcommands.empty() ? app : *subcommands.front();
+  return subcommands.empty() ? app : NamedApp(*subcommands.front());
 }
 
 Failure UsageFailure(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App& named = NamedApp(app);
-  const std::string name = &named == &app ? "mdsa" : "mdsa " + named.get_name();
-  return {Error(ErrorCode::kInvalidArgument, error.what()), "see `" + name + " --help`"};
+  return {Error(ErrorCode::kInvalidArgument, error.what()),
+          "see `" + FullName(NamedApp(app)) + " --help`"};
 }
 
 Command PrintCommand(std::string text) {

@@ -22,6 +22,7 @@ void AddClassifyCommand(CLI::App& app, Command& command);
 void AddEstimateCommand(CLI::App& app, Command& command);
 void AddInspectCommand(CLI::App& app, Command& command);
 void AddQuantizeCommand(CLI::App& app, Command& command);
+void AddConfigCommand(CLI::App& app, Command& command);
 void AddHwCommand(CLI::App& app, Command& command);
 void AddVersionCommand(CLI::App& app, Command& command);
 

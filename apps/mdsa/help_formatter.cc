@@ -4,13 +4,16 @@
 
 namespace mdsa::cli {
 
+std::string FullName(const CLI::App& app) {
+  if (app.get_parent() == nullptr) return app.get_name();
+  return FullName(*app.get_parent()) + " " + app.get_name();
+}
+
 HelpFormatter::HelpFormatter() { column_width(30); }
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string) const {
-  std::string usage = "\nUsage: ";
-  if (app->get_parent() != nullptr) usage += app->get_parent()->get_name() + " ";
-  usage += app->get_name();
-  if (app->get_parent() == nullptr) return usage + " COMMAND [OPTIONS]\n";
+  std::string usage = "\nUsage: " + FullName(*app);
+  if (app->get_require_subcommand_min() > 0) return usage + " COMMAND [OPTIONS]\n";
   for (const CLI::Option* option : app->get_options()) {
     if (!option->get_positional()) continue;
     std::string name = option->get_name(true, false);

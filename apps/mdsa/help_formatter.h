@@ -6,6 +6,9 @@
 
 namespace mdsa::cli {
 
+// As it is typed: "mdsa config check".
+std::string FullName(const CLI::App& app);
+
 // Each option once, with the placeholder that its option_text() gives; usage names the arguments.
 class HelpFormatter : public CLI::Formatter {
  public:

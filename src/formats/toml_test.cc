@@ -87,6 +87,17 @@ TEST(TomlTest, BrokenHeaders) {
   }
 }
 
+// toml++ 3.3 runs into undefined behaviour at these.
+TEST(TomlTest, ArabicPresentationForms) {
+  for (const char* text :
+       {"\ufefe", "a = 1 \ufb50", "a\ufdf2 = 1", "a = \"\"\"\\ \n\ufefe\"\"\"\ufefe"}) {
+    EXPECT_FALSE(ParseToml(text)) << text;
+  }
+  const auto table = ParseToml("a = \"\"\"\\\n  \ufdf2\"\"\"\n");
+  ASSERT_TRUE(table);
+  EXPECT_EQ(*table->front().value.As<std::string>(), "\ufdf2");
+}
+
 TEST(TomlTest, DepthIsLimited) {
   const int kMany = 100'000;
   ExpectProblem("a = " + Repeated("[", kMany), {1, 21}, "depth");

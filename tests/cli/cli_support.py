@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +61,12 @@ class Program:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, cwd=self.folder,
                               timeout=120, env=self.environment, stdin=subprocess.DEVNULL)
         return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def configuration_example() -> str:
+    """The mdsa.toml of docs/configuration.md; its models are those of the workspace."""
+    (text,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE | re.DOTALL)
+    return text
 
 
 def _matrices(shapes: dict[str, tuple[int, ...]]) -> dict[str, numpy.ndarray]:

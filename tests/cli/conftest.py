@@ -3,7 +3,8 @@
 import pathlib
 
 import pytest
-from cli_support import CLASSIFIER, MINILM, SMOLLM2, TINY_LLAMA, Program, write_classifier, write_tiny_llama
+from cli_support import (CLASSIFIER, MINILM, SMOLLM2, TINY_LLAMA, Program, configuration_example, write_classifier,
+                         write_tiny_llama)
 from real_models import minilm_folder, smollm2_file
 
 
@@ -15,6 +16,7 @@ def workspace(tmp_path_factory) -> pathlib.Path:
     (folder / MINILM).symlink_to(minilm_folder())
     write_classifier(folder / CLASSIFIER)
     write_tiny_llama(folder / TINY_LLAMA)
+    (folder / "mdsa.toml").write_text(configuration_example())
     (folder / "question.txt").write_text("Why is the sky blue?\n")
     (folder / "questions.txt").write_text("Why is the sky blue?\nWhat is a lease?\n\nÉtat d'âme 🙂\n")
     snapshot = folder / "hub/models--some--llama/snapshots/0123456789abcdef"

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from cli_support import CLASSIFIER, MINILM, SMOLLM2, TINY_LLAMA, write_tiny_llama
 
-COMMANDS = ["run", "embed", "classify", "estimate", "inspect", "quantize", "hw", "version"]
+COMMANDS = ["run", "embed", "classify", "estimate", "inspect", "quantize", "config", "hw", "version"]
 
 
 def assert_error(outcome, code, *words, hint=None):

@@ -6,13 +6,13 @@ import subprocess
 import pytest
 from cli_support import CLI, ROOT
 
-COMMANDS = ["run", "embed", "classify", "estimate", "inspect", "quantize", "hw", "version"]
+COMMANDS = ["run", "embed", "classify", "estimate", "inspect", "quantize", "config", "config check", "hw", "version"]
 
 
 def help_examples() -> list[str]:
     lines = []
     for command in COMMANDS:
-        text = subprocess.run([CLI, command, "--help"], capture_output=True, text=True, timeout=60).stdout
+        text = subprocess.run([CLI, *command.split(), "--help"], capture_output=True, text=True, timeout=60).stdout
         examples = text.split("Examples:\n")[1]
         lines += [line.strip() for line in examples.splitlines() if line.startswith("  ")]
     return lines
@@ -52,7 +52,7 @@ def test_docs_have_examples_of_every_command():
 def test_docs_name_every_option(mdsa):
     text = (ROOT / "docs/cli.md").read_text()
     for command in COMMANDS:
-        for option in re.findall(r"^  .*?(--[a-z-]+)", mdsa(command, "--help").out, re.MULTILINE):
+        for option in re.findall(r"^  .*?(--[a-z-]+)", mdsa(*command.split(), "--help").out, re.MULTILINE):
             assert f"`{option}" in text, f"{option} of {command}"
 
 
