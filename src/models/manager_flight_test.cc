@@ -26,6 +26,11 @@ using ::testing::HasSubstr;
 
 class ManagerFlightTest : public test::ManagerFixture {
  protected:
+  static UnloadOptions NoWait() {
+    UnloadOptions options;
+    options.timeout = std::chrono::nanoseconds(0);
+    return options;
+  }
   // What a call may meet that others disturb.
   static bool IsExpected(ErrorCode code) {
     return code == ErrorCode::kIo || code == ErrorCode::kCancelled ||
@@ -216,7 +221,7 @@ TEST_F(ManagerFlightTest, HammeredFromManyThreadsEveryUseGetsTheModelItAskedFor)
         const std::string id(1, static_cast<char>('a' + random() % 4));
         switch (random() % 16) {
           case 0:
-            (void)manager_->Unload(id, {.timeout = std::chrono::nanoseconds(0)});
+            (void)manager_->Unload(id, NoWait());
             break;
           case 1:
             manager_->ClearAll();
