@@ -29,8 +29,7 @@ class Question {
 
   ResidencyDecision Answer() const {
     if (Fits({})) return {Kind::kGrant, {}, {}, {}};
-    Freed at_most =
-        SumOf([&](const SlotSnapshot& slot) { return !slot.pinned && MayEverGo(slot); });
+    Freed at_most = SumOf([&](const SlotSnapshot& slot) { return MayEverGo(slot); });
     at_most.bytes += budget_.transient_bytes;
     if (!Fits(at_most)) {
       return {Kind::kRefuse, {}, {}, Shortage("cannot fit", PinnedSlots())};
@@ -92,7 +91,7 @@ class Question {
 
   // A call cannot have its own model go away.
   bool MayEverGo(const SlotSnapshot& slot) const {
-    return demand_.models > 0 || slot.id != demand_.id;
+    return (!slot.pinned || IsLeaving(slot)) && (demand_.models > 0 || slot.id != demand_.id);
   }
   static bool IsLeaving(const SlotSnapshot& slot) {
     return slot.state == SlotState::kDraining || slot.state == SlotState::kUnloading;

@@ -87,7 +87,10 @@ TEST_F(ModelManagerTest, AFailedLoadRegistersNothingAndHarmsNobody) {
 }
 
 TEST_F(ModelManagerTest, DamagedCheckpointsHarmNobody) {
-  const auto manager = ModelManager::Create(1).value();
+  ModelManager::Options manager_options;
+  manager_options.residency.max_models = 2;
+  manager_options.residency.retry_delay = std::chrono::nanoseconds(0);
+  const auto manager = ModelManager::Create(manager_options).value();
   const auto good = manager->GetOrLoad("good", Config());
   ASSERT_TRUE(good);
   const test::TemporaryFolder damaged;
@@ -120,7 +123,10 @@ TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
   auto manager = ModelManager::Create(1).value();
   const auto handle = manager->GetOrLoad("m", Config());
   ASSERT_TRUE(handle);
-  EXPECT_EQ(handle->memory_bytes(), (*handle->Lease())->memory_bytes());
+  {
+    const auto lease = handle->Lease();
+    EXPECT_EQ(handle->memory_bytes(), (**lease).memory_bytes());
+  }
   const std::vector<TokenId> ids = {1, 2, 3};
   ForwardInput input;
   input.batch = 1;

@@ -77,10 +77,10 @@ class Simulation {
       const SlotState state = record->slot->state();
       ASSERT_TRUE(state == kReady || state == kDraining) << "a model in use was taken away";
     }
-    std::map<std::string, int> loads;
+    std::map<std::string, int> running;
     for (const Flight& flight : flights_) {
       if (flight.loading && !flight.abandoned) {
-        ASSERT_EQ(++loads[flight.record->id()], 1) << "loaded twice at once";
+        ASSERT_EQ(++running[flight.record->id()], 1) << "loaded twice at once";
       }
     }
     for (const Residency::Victim& victim : unloading_) {
