@@ -39,6 +39,8 @@ struct LoadFlight {
   std::stop_source stop;   // thread-safe
   Error out_of_memory;     // made while there was memory
 
+  Residency::Ticket ticket = 0;  // while it queues for room
+  bool holds_record = false;     // its reservation, and so its state, are this flight's
   int waiting = 0;               // callers that still want the result
   int leases_wanted = 0;         // of these, with a lease: taken for them when the model is ready
   std::optional<Error> blocked;  // while there is no room: who is in the way

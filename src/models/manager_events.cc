@@ -52,6 +52,7 @@ void ManagerState::Free(Victims victims) {
       event.bytes = victim.record->reservation.bytes();
       event.seconds = Seconds(clock_.Now() - victim.record->idle_since);
       residency_.Freed(victim.record);
+      ForgetIfUnused(victim.record);
       event.reserved_bytes -= std::min(event.reserved_bytes, event.bytes);
       --event.models;
       events_.Post(std::move(event));

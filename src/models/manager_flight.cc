@@ -80,7 +80,6 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
   const RecordPtr& record = flight->record;
   const std::uint64_t at_rest = needs.resident_bytes + needs.call_bytes;
   const Residency::Demand demand{std::max(needs.peak_bytes, at_rest), needs.allocated_bytes, 1};
-  Residency::Ticket ticket = 0;
   Clock::TimePoint since;
   {
     const MutexLock lock(mutex_);
@@ -88,7 +87,7 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
     record->device = needs.device;
     record->estimated_bytes = needs.resident_bytes;
     since = clock_.Now();
-    ticket = residency_.Join(record, demand, since);
+    flight->ticket = residency_.Join(record, demand, since);
   }
   ++waiting_for_leases_;
   struct Done {
@@ -101,22 +100,21 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
     Victims victims;
     {
       const MutexLock lock(mutex_);
-      if (flight->result) {
-        residency_.Leave(ticket);
-        Changed();
-        return false;
-      }
+      if (flight->result) return false;
       static_cast<void>(hits_.Collect());
-      Residency::Step step = residency_.Try(ticket, clock_.Now(), machine);
+      Residency::Step step = residency_.Try(flight->ticket, clock_.Now(), machine);
       AnnounceVictims(step.victims);
       switch (step.kind) {
         case Residency::Step::Kind::kGranted:
           residency_.counters().wait_seconds.Add(Seconds(clock_.Now() - since));
+          flight->ticket = 0;
           residency_.StartLoading(*record);
+          flight->holds_record = true;
           flight->blocked.reset();
           Changed();
           return true;
         case Residency::Step::Kind::kRefused:
+          flight->ticket = 0;
           FailFlight(flight, step.error);
           return false;
         case Residency::Step::Kind::kFree:
@@ -129,8 +127,11 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
             report_after *= 2;
             ReportWait(*record, step.error.message(), since);
           }
-          flight->blocked = std::move(step.error);
-          Changed();
+          // Memory that is being freed already is in nobody's way.
+          const bool was_blocked = flight->blocked.has_value();
+          flight->blocked.reset();
+          if (!residency_.IsFreeing()) flight->blocked = std::move(step.error);
+          if (flight->blocked.has_value() != was_blocked) Changed();
           const std::uint64_t seen = version_;
           const auto until =
               std::min(step.look_again.value_or(Clock::kNever), Later(since, report_after));
@@ -205,6 +206,7 @@ void ManagerState::FinishLoad(const FlightPtr& flight, std::shared_ptr<Model> mo
     const auto now = clock_.Now();
     record->last_load_seconds = Seconds(now - flight->started);
     if (!flight->result) {
+      flight->holds_record = false;
       record->body = std::move(body);
       record->slot->NoteUse(now.time_since_epoch().count(), 0);
       residency_.PublishReady(*record, {std::move(model), nullptr, nullptr}, flight->leases_wanted,
@@ -221,6 +223,7 @@ void ManagerState::FinishLoad(const FlightPtr& flight, std::shared_ptr<Model> mo
       return;
     }
     residency_.DropLoaded(*record, now);  // abandoned: nobody wants it
+    flight->holds_record = false;
     unwanted.record = record;
   }
   model.reset();
@@ -261,12 +264,10 @@ void ManagerState::FailLoad(const FlightPtr& flight, Error error) {
   const MutexLock lock(mutex_);
   const auto now = clock_.Now();
   const bool counts = !flight->result && error.code() != ErrorCode::kCancelled;
-  const SlotState state = record->slot->state();
-  if (state == SlotState::kLoading) {
+  if (flight->holds_record) {
     residency_.FailLoading(record, counts ? std::optional<Error>(error) : std::nullopt, now);
-  } else if (state == SlotState::kReserved) {
-    residency_.CancelReserved(record);
-  } else if (counts && !HoldsMemory(state)) {
+    flight->holds_record = false;
+  } else if (counts && !HoldsMemory(record->slot->state())) {
     residency_.FailUnloaded(record, error, now);
   }
   if (counts) {
@@ -277,6 +278,7 @@ void ManagerState::FailLoad(const FlightPtr& flight, Error error) {
     events_.Post(std::move(event));
   }
   FailFlight(flight, error);
+  ForgetIfUnused(record);
 }
 
 void ManagerState::FailFlight(const FlightPtr& flight, const Error& error) {
@@ -297,10 +299,12 @@ void ManagerState::Detach(const LoadFlight& flight) {
   const auto found = flights_.find(flight.record->id());
   if (found == flights_.end() || found->second.get() != &flight) return;
   flights_.erase(found);
-  // An id of which nothing is known but that it was asked for.
-  const RecordPtr record = residency_.Find(flight.record->id());
-  if (record == flight.record && record->slot->state() == SlotState::kUnloaded &&
-      record->loads == 0) {
+  ForgetIfUnused(flight.record);
+}
+
+void ManagerState::ForgetIfUnused(const RecordPtr& record) {
+  const bool is_known = residency_.Find(record->id()) == record && !flights_.contains(record->id());
+  if (is_known && record->loads == 0 && record->slot->state() == SlotState::kUnloaded) {
     residency_.Close(record);
   }
 }

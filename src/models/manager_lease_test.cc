@@ -50,7 +50,6 @@ class ManagerLeaseTest : public test::ManagerFixture {
     settings.pinned = true;
     return settings;
   }
-  test::ManualClock clock_;
 };
 
 TEST_F(ManagerLeaseTest, AMovedLeaseIsGivenBackOnce) {

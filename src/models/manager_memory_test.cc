@@ -96,7 +96,10 @@ TEST_F(ManagerMemoryTest, ALoadCancelledAtEveryStepLeavesEverythingAsItWas) {
   for (int cancelled_step = 0; cancelled_step < 4; ++cancelled_step) {
     std::stop_source stop;
     source_.before_needs = [&](const ModelConfig&) -> Status {
-      if (cancelled_step == 0) stop.request_stop();
+      if (cancelled_step == 0) {
+        stop.request_stop();
+        AwaitWaiting("m50", 0);
+      }
       return {};
     };
     // Finishes its work all the same in the last of the cases.

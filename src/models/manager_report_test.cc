@@ -46,7 +46,6 @@ class ManagerReportTest : public test::ManagerFixture {
     return told;
   }
 
-  test::ManualClock clock_;
   std::mutex mutex_;
   std::vector<ModelEvent> events_;
   EventQueue::Id id_ = 0;
@@ -106,6 +105,7 @@ TEST_F(ManagerReportTest, SinksMayCallTheManagerForNoLockIsHeld) {
   });
   ASSERT_TRUE(Get("a") && Get("b"));
   EXPECT_GE(heard, 4);
+  manager_->Close();  // before `heard` goes
 }
 
 TEST_F(ManagerReportTest, AWaitOlderThanTheBoundIsReportedAgainAndAgainMoreRarely) {

@@ -27,6 +27,12 @@ Error ClosedError(std::string_view model_id) {
                fmt::format("the manager of model '{}' is gone", model_id));
 }
 
+Error TakenError(std::string_view model_id) {
+  return Error(
+      ErrorCode::kFailedPrecondition,
+      fmt::format("the id '{}' is taken by an object that the application registered", model_id));
+}
+
 Error CancelledError(std::string_view model_id) {
   return Error(ErrorCode::kCancelled, fmt::format("loading of '{}' was cancelled", model_id));
 }
@@ -160,9 +166,7 @@ Result<HandleBodyPtr> ManagerState::FindReady(const Wanted& wanted, const ModelC
                                               const RecordPtr& record) {
   if (record->slot->state() != SlotState::kReady) return nullptr;
   if (record->is_foreign() && !(wanted.lease && wanted.config == nullptr)) {
-    return Err(ErrorCode::kFailedPrecondition,
-               "the id '{}' is taken by an object that the application registered",
-               wanted.model_id);
+    return std::unexpected(TakenError(wanted.model_id));
   }
   if (wanted.config != nullptr && record->config) {
     MDSA_TRY(CheckSameModel(wanted.model_id, *record->config, config));
@@ -207,6 +211,7 @@ Result<ManagerState::FlightPtr> ManagerState::JoinFlight(const Wanted& wanted,
     return Err(ErrorCode::kFailedPrecondition,
                "'{}' is not registered any more, and this registry has no loader", wanted.model_id);
   }
+  if (record != nullptr && !record->reloadable) return std::unexpected(TakenError(wanted.model_id));
   if (record != nullptr) {
     MDSA_TRY(CheckKeptFailure(*record, config));
     // An id that is not in memory may come back as another model. Handles of the old one are void.
@@ -310,6 +315,8 @@ void ManagerState::LeaveFlight(LoadFlight& flight, const Wanted& wanted, const E
 }
 
 void ManagerState::Abandon(LoadFlight& flight, Error error) {
+  // At once, so that nobody waits behind one that has given up.
+  if (flight.ticket != 0) residency_.Leave(std::exchange(flight.ticket, 0));
   flight.result = std::unexpected(std::move(error));
   Changed();
 }

@@ -202,6 +202,8 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void FailFlight(const FlightPtr& flight, const Error& error) MDSA_REQUIRES(mutex_);
   void Succeed(const FlightPtr& flight) MDSA_REQUIRES(mutex_);
   void Detach(const LoadFlight& flight) MDSA_REQUIRES(mutex_);
+  // Forgets an id of which nothing is known but that it was asked for.
+  void ForgetIfUnused(const RecordPtr& record) MDSA_REQUIRES(mutex_);
 
   // --- manager_events.cc ---
   ModelEvent EventOf(ModelEvent::Kind kind, const ResidencyRecord& record) const

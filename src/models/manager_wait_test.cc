@@ -37,7 +37,6 @@ class ManagerWaitTest : public test::ManagerFixture {
       return std::stoull(config.model_name.substr(1));
     };
   }
-  test::ManualClock clock_;
 };
 
 TEST_F(ManagerWaitTest, EachCallerHasADeadlineOfItsOwn) {

@@ -57,6 +57,14 @@ void Residency::Close(const RecordPtr& record) {
   if (state == SlotState::kReady) record->slot->MoveTo(SlotState::kDraining);
 }
 
+// An object of the application cannot come back: its id is free from here on.
+void Residency::LeaveTable(const RecordPtr& record) {
+  if (record->closing || record->reloadable) return;
+  record->closing = true;
+  table_.erase(table_.find(record->id()));
+  closing_.push_back(record);
+}
+
 void Residency::Forget(const RecordPtr& record) {
   if (record->closing) {
     std::erase(closing_, record);
@@ -300,6 +308,7 @@ std::vector<Residency::Victim> Residency::EvictIdle(const std::vector<RecordPtr>
   }
   for (const RecordPtr& record : chosen) {
     MDSA_CHECK(record->slot->TryBeginUnloading());
+    LeaveTable(record);
     record->idle_since = now;
     ++counters_.evictions[static_cast<std::size_t>(reason)];
     victims.push_back({record, reason, for_model});
@@ -383,6 +392,7 @@ std::vector<Residency::Victim> Residency::Sweep(TimePoint now) {
   for (const RecordPtr& record : All()) {
     if (record->slot->state() != SlotState::kDraining || !record->slot->TryBeginUnloading())
       continue;
+    LeaveTable(record);
     record->idle_since = now;
     Victim victim{record, std::nullopt, {}};
     const auto request = std::ranges::find(queue_, record->drained_for, &Request::ticket);
@@ -401,7 +411,8 @@ std::vector<Residency::Victim> Residency::Sweep(TimePoint now) {
 std::vector<Residency::Victim> Residency::Expire(TimePoint now, TimePoint* next) {
   *next = Clock::kNever;
   std::vector<Victim> victims;
-  for (const auto& [id, record] : table_) {
+  for (const RecordPtr& record : All()) {
+    const std::string& id = record->id();
     const auto time_to_live = TimeToLive(id);
     if (!time_to_live || record->slot->state() != SlotState::kReady || settings(id).pinned)
       continue;
@@ -429,7 +440,7 @@ void Residency::Freed(const RecordPtr& record) {
   record->allocated_bytes = record->model_bytes = record->call_bytes = 0;
   record->slot->MoveTo(SlotState::kUnloaded);
   record->body.reset();  // and with it the tokenizer
-  if (record->closing || !record->reloadable) Forget(record);
+  if (record->closing) Forget(record);
 }
 
 // --- numbers ---
@@ -440,6 +451,12 @@ std::shared_ptr<MemoryLedger> Residency::ledger(std::string_view device) {
   return ledgers_
       .emplace(std::string(device), MemoryLedger::Create(std::string(device), std::nullopt))
       .first->second;
+}
+
+bool Residency::IsFreeing() const {
+  return std::ranges::any_of(All(), [](const RecordPtr& record) {
+    return record->slot->state() == SlotState::kUnloading;
+  });
 }
 
 bool Residency::AnythingEnds() const {

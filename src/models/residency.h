@@ -176,6 +176,8 @@ class Residency {
   }
   ResidencyMetrics& counters() { return counters_; }
   const ResidencyMetrics& counters() const { return counters_; }
+  // Whether a thread frees memory right now.
+  bool IsFreeing() const;
   // Whether a load, a drain or an unload is under way, whose end will change what is free.
   bool AnythingEnds() const;
   // The first broken invariant in words, or nothing. `call_bytes` of the host were charged to calls
@@ -199,6 +201,7 @@ class Residency {
   std::vector<Victim> EvictIdle(const std::vector<RecordPtr>& chosen, EvictionReason reason,
                                 const std::string& for_model, TimePoint now);
   bool Grant(const Request& request);
+  void LeaveTable(const RecordPtr& record);
   void Forget(const RecordPtr& record);
   void Revive(Ticket ticket);
   void SetFailure(ResidencyRecord& record, Error error, TimePoint now) const;

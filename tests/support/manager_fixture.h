@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "models/manager_state.h"
+#include "support/manual_clock.h"
 
 namespace mdsa::test {
 
@@ -91,7 +92,8 @@ class FakeSource {
 
 class ManagerFixture : public ::testing::Test {
  protected:
-  ~ManagerFixture() override {
+  // Not in the destructor: what sinks and loads use may be members of a test's own fixture.
+  void TearDown() override {
     if (manager_) {
       manager_->Close();
       EXPECT_EQ(manager_->Validate(0), std::nullopt);
@@ -149,6 +151,7 @@ class ManagerFixture : public ::testing::Test {
     return info ? info->use_count : -1;
   }
 
+  ManualClock clock_;  // for tests that start the manager with it
   FakeSource source_;
   std::shared_ptr<ManagerState> manager_;
 };
