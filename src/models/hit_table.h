@@ -43,7 +43,7 @@ class HitTable {
   std::uint64_t Collect();
 
  private:
-  struct Hit {
+  struct alignas(kNotSharedBytes) Hit {
     HandleBodyPtr body;
     ModelConfig config;
     std::int64_t last_use = 0;
@@ -55,8 +55,7 @@ class HitTable {
   };
   using Hits = std::unordered_map<std::string, Hit, Hash, std::equal_to<>>;
 
-  // Two cache lines, for processors fetch them in pairs.
-  struct alignas(128) Copy {
+  struct alignas(kNotSharedBytes) Copy {
     Mutex mutex;
     Hits hits MDSA_GUARDED_BY(mutex);
     std::int64_t last_stamp MDSA_GUARDED_BY(mutex) = 0;
