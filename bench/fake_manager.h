@@ -1,8 +1,8 @@
 // A manager of fake models, whose loads take no time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 
