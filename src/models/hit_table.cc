@@ -13,6 +13,8 @@ HitTable::Copy& HitTable::OfThisThread() {
   return copies_[index];
 }
 
+// A third of a hit is the look at the clock, but a coarser one would lose the order of uses by
+// different threads.
 std::int64_t HitTable::Stamp(Copy& copy) {
   const std::int64_t now = clock_.Now().time_since_epoch().count();
   copy.last_stamp = std::max(now, copy.last_stamp + 1);
