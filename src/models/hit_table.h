@@ -1,7 +1,8 @@
 // Requests for models that are ready, answered without the manager's lock.
 //
-// The table is kept several times, and a thread always asks the same copy: threads on different
-// copies share no cache line that any of them writes, the reference count of the handle included.
+// The table is kept several times, and a thread always asks the same copy, its own while there are
+// no more threads than copies: threads on different copies share no cache line that any of them
+// writes, the reference count of the handle included.
 // What is learned from a hit, when and how often, stays in the copy until somebody needs it.
 #pragma once
 
