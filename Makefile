@@ -34,6 +34,8 @@ help:
 	@echo "                  under sanitizers and the fuzzers: test-asan test-tsan test-fuzz"
 	@echo "make build        the library, the command line ($(RELEASE)/apps/mdsa/mdsa) and the Python module"
 	@echo "make bench        MiniLM and SmolLM2 beside transformers and bitsandbytes, in one run"
+	@echo "make bench-residency"
+	@echo "                  what the manager itself costs: hits, leases, decisions, hits while others load"
 	@echo "make check        format, layering and other cheap checks"
 	@echo "make tidy         clang-tidy over all C++ sources"
 	@echo "make format       apply clang-format"
@@ -55,7 +57,7 @@ venv-test: packages-test
 
 # Tests and benchmarks need more packages than the product: only the targets that run them ask for them.
 DEVELOPER_MODE := OFF
-test test-cpp test-install test-python bench: DEVELOPER_MODE := ON
+test test-cpp test-install test-python bench bench-residency: DEVELOPER_MODE := ON
 
 .PHONY: configure build
 configure: venv
@@ -99,9 +101,15 @@ test-fuzz: packages-test
 
 # --- the rest ----------------------------------------------------------------------------------------------------
 
-.PHONY: bench check tidy format clean
+.PHONY: bench bench-residency check tidy format clean
 bench: venv-test build
 	@$(RUN_PYTHON) bench/compare.py
+
+# Medians of repetitions, for a machine is seldom quiet.
+bench-residency: packages-test configure
+	@$(CMAKE) --build $(RELEASE) -j $(JOBS) --target residency_bench
+	@$(RELEASE)/bench/residency_bench --benchmark_repetitions=5 --benchmark_report_aggregates_only=true \
+	  --benchmark_min_time=0.2
 
 check: packages-test
 	@scripts/check.sh

@@ -7,7 +7,7 @@ Rules, each reported as file:line:
   - include/mdsa/ includes only the standard library and "mdsa/...".
   - Only src/kernels/ includes <immintrin.h>, Highway or another header of intrinsics.
   - apps/ includes the public headers, its own, and the layers in APP_LAYERS; examples/ the public ones only.
-  - A *_test.cc may also include "support/..." of tests/.
+  - A *_test.cc, and what is in bench/, may also include "support/..." of tests/.
   - "..." includes are written from src/ or include/ and name a file that exists.
 
 usage: check_layering.py [ROOT]        exit code 1 if there is anything to report
@@ -104,7 +104,7 @@ class Checker:
                 if angled is not None and ("." in angled or "/" in angled) and angled not in STANDARD_C:
                     self.report(path, line, f"a public header may not include <{angled}>")
 
-    def check_outside(self, folder, layers):
+    def check_outside(self, folder, layers, extra_root=None):
         for path in sources(self.root / folder):
             for line, quoted, angled in includes(path):
                 if angled is not None:
@@ -112,7 +112,7 @@ class Checker:
                     continue
                 if (path.parent / quoted).is_file():
                     continue
-                self.check_rooted(path, line, quoted)
+                self.check_rooted(path, line, quoted, extra_root)
                 target = quoted.split("/")[0]
                 if target != "mdsa" and target not in layers:
                     self.report(path, line, f'{folder}/ may not include "{quoted}"')
@@ -128,8 +128,9 @@ class Checker:
         self.check_outside("examples", set())
         # The Python module binds codecs and kernels for tests against other implementations; fuzzers and benchmarks
         # look inside by their nature.
-        for folder in ("python/native", "fuzz", "bench"):
+        for folder in ("python/native", "fuzz"):
             self.check_outside(folder, set(self.order))
+        self.check_outside("bench", {*self.order, "support"}, self.root / "tests")
         return self.problems
 
 

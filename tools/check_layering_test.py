@@ -85,6 +85,14 @@ class LayeringTest(unittest.TestCase):
         self.assertTrue(all(p.startswith("src/io/file.cc:1") for p in self.problems()))
         self.assertTrue(self.problems())
 
+    def test_support_is_for_benchmarks_but_no_fuzzer(self):
+        self.write("tests/support/fake.h", "\n")
+        self.write("bench/file_bench.cc", '#include "support/fake.h"\n')
+        self.assertEqual(self.problems(), [])
+        self.write("fuzz/file_fuzz.cc", '#include "support/fake.h"\n')
+        self.assertTrue(all(p.startswith("fuzz/file_fuzz.cc:1") for p in self.problems()))
+        self.assertTrue(self.problems())
+
     def test_folder_outside_the_list(self):
         self.write("src/extra/x.h", "\n")
         self.assert_reports("src/extra:1", "no layer")

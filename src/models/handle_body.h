@@ -1,6 +1,7 @@
 // What a ModelHandle points to.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -9,6 +10,9 @@
 #include "models/model_slot.h"
 
 namespace mdsa {
+
+// Two cache lines, for processors fetch them in pairs.
+inline constexpr std::size_t kNotSharedBytes = 128;
 
 class ManagerState;
 
@@ -21,8 +25,9 @@ struct ModelFacts {
   std::shared_ptr<const ModelDescription> description;
 };
 
-// Immutable. Many copies of one may exist, so that threads do not share a reference count.
-struct HandleBody {
+// Immutable. Many copies of one may exist, so that threads do not share a reference count; nor does
+// it share its cache line with another's, wherever the heap puts them.
+struct alignas(kNotSharedBytes) HandleBody {
   std::shared_ptr<ModelSlot> slot;
   std::weak_ptr<ManagerState> manager;
   ModelFacts facts;

@@ -2,17 +2,56 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 namespace mdsa {
+namespace {
+
+// A small number that no other thread has while this one lives, as far as they suffice: a thread
+// that stays would sooner or later share a plain count with one that comes and goes. A new thread
+// takes over from one that has ended, and finds what that one found.
+template <std::uint32_t kNumbers>
+class ThreadNumber {
+ public:
+  ThreadNumber() {
+    std::uint32_t taken = taken_.load(std::memory_order_relaxed);
+    while (taken != kAll) {
+      own_ = ~taken & (taken + 1);  // the lowest one that is free
+      if (taken_.compare_exchange_weak(taken, taken | own_, std::memory_order_relaxed)) {
+        value_ = static_cast<std::uint32_t>(std::countr_zero(own_));
+        return;
+      }
+    }
+    own_ = 0;
+    value_ = shared_.fetch_add(1, std::memory_order_relaxed) % kNumbers;
+  }
+  ~ThreadNumber() { taken_.fetch_and(~own_, std::memory_order_relaxed); }
+  ThreadNumber(const ThreadNumber&) = delete;
+  ThreadNumber& operator=(const ThreadNumber&) = delete;
+
+  std::uint32_t value() const { return value_; }
+
+ private:
+  static_assert(kNumbers < 32);
+  static constexpr std::uint32_t kAll = (std::uint32_t{1} << kNumbers) - 1;
+  static inline std::atomic<std::uint32_t> taken_ = 0;   // a bit each
+  static inline std::atomic<std::uint32_t> shared_ = 0;  // where threads that came too late go
+  std::uint32_t own_ = 0;
+  std::uint32_t value_ = 0;
+};
+
+}  // namespace
 
 HitTable::Copy& HitTable::OfThisThread() {
-  static std::atomic<std::size_t> threads = 0;
-  thread_local const std::size_t index = threads.fetch_add(1, std::memory_order_relaxed) % kCopies;
-  return copies_[index];
+  thread_local const ThreadNumber<kCopies> number;
+  return copies_[number.value()];
 }
 
+// A third of a hit is the look at the clock, but a coarser one would lose the order of uses by
+// different threads.
 std::int64_t HitTable::Stamp(Copy& copy) {
   const std::int64_t now = clock_.Now().time_since_epoch().count();
   copy.last_stamp = std::max(now, copy.last_stamp + 1);

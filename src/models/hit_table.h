@@ -1,7 +1,8 @@
 // Requests for models that are ready, answered without the manager's lock.
 //
-// The table is kept several times, and a thread always asks the same copy: threads on different
-// copies share no cache line that any of them writes, the reference count of the handle included.
+// The table is kept several times, and a thread always asks the same copy, its own while there are
+// no more threads than copies: threads on different copies share no cache line that any of them
+// writes, the reference count of the handle included.
 // What is learned from a hit, when and how often, stays in the copy until somebody needs it.
 #pragma once
 
@@ -43,7 +44,7 @@ class HitTable {
   std::uint64_t Collect();
 
  private:
-  struct Hit {
+  struct alignas(kNotSharedBytes) Hit {
     HandleBodyPtr body;
     ModelConfig config;
     std::int64_t last_use = 0;
@@ -55,8 +56,7 @@ class HitTable {
   };
   using Hits = std::unordered_map<std::string, Hit, Hash, std::equal_to<>>;
 
-  // Two cache lines, for processors fetch them in pairs.
-  struct alignas(128) Copy {
+  struct alignas(kNotSharedBytes) Copy {
     Mutex mutex;
     Hits hits MDSA_GUARDED_BY(mutex);
     std::int64_t last_stamp MDSA_GUARDED_BY(mutex) = 0;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -34,6 +36,37 @@ TEST_F(HitTableTest, FindsWhatWasAddedByThisThreadUntilItIsRemoved) {
   EXPECT_EQ(hits_.Find("m", config_), added);
   hits_.Remove("m");
   EXPECT_EQ(hits_.Find("m", config_), nullptr);
+}
+
+TEST_F(HitTableTest, AThreadTakesOverFromOneThatHasEnded) {
+  const auto body = ReadyBody("m");
+  std::jthread([&] { hits_.Add(body, config_); }).join();
+  std::jthread([&] { EXPECT_NE(hits_.Find("m", config_), nullptr); }).join();
+}
+
+TEST_F(HitTableTest, NoThreadSharesTheCopyOfOneThatStays) {
+  hits_.Add(ReadyBody("m"), config_);
+  for (int i = 0; i < 40; ++i) {
+    std::jthread([&] { EXPECT_EQ(hits_.Find("m", config_), nullptr); }).join();
+  }
+}
+
+TEST_F(HitTableTest, ServesMoreThreadsThanThereAreCopies) {
+  const auto body = ReadyBody("m");
+  constexpr int kThreads = 40;
+  std::latch all_added(kThreads);
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&] {
+        hits_.Add(body, config_);
+        all_added.arrive_and_wait();
+        EXPECT_NE(hits_.Find("m", config_), nullptr);
+      });
+    }
+  }
+  hits_.Collect();
+  EXPECT_EQ(body->slot->uses(), std::uint64_t{2 * kThreads});
 }
 
 TEST_F(HitTableTest, OnlyWithAnEqualConfiguration) {

@@ -82,15 +82,16 @@ Result<ModelLease> ManagerState::Lease(const std::string& model_id, const ModelC
   return MakeLease(std::move(body));
 }
 
-Result<ModelLease> ManagerState::LeaseAgain(const HandleBodyPtr& body,
+Result<ModelLease> ManagerState::LeaseAgain(std::shared_ptr<ManagerState> manager,
+                                            const HandleBodyPtr& body,
                                             const RequestOptions& options) {
   if (body->slot->TryLease()) {
-    hits_.NoteUse(*body->slot);
-    return MakeLease(body);
+    manager->hits_.NoteUse(*body->slot);
+    return ModelLease(std::move(manager), body);
   }
   MDSA_ASSIGN(HandleBodyPtr fresh,
-              Obtain({body->slot->id(), nullptr, body->slot.get(), true}, options));
-  return MakeLease(std::move(fresh));
+              manager->Obtain({body->slot->id(), nullptr, body->slot.get(), true}, options));
+  return ModelLease(std::move(manager), std::move(fresh));
 }
 
 void ManagerState::ReturnLease(ModelSlot& slot) {

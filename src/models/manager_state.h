@@ -79,8 +79,9 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   Result<ModelLease> Lease(const std::string& model_id, const ModelConfig* config,
                            const RequestOptions& options) MDSA_EXCLUDES(mutex_);
   // For a handle: the model, loaded again if it was evicted.
-  Result<ModelLease> LeaseAgain(const HandleBodyPtr& body, const RequestOptions& options)
-      MDSA_EXCLUDES(mutex_);
+  static Result<ModelLease> LeaseAgain(std::shared_ptr<ManagerState> manager,
+                                       const HandleBodyPtr& body, const RequestOptions& options)
+      MDSA_EXCLUDES(manager->mutex_);
   void ReturnLease(ModelSlot& slot) MDSA_EXCLUDES(mutex_);
   Result<UnloadResult> Unload(std::string_view model_id, const UnloadOptions& options)
       MDSA_EXCLUDES(mutex_);

@@ -107,11 +107,11 @@ const ModelDescription& ModelHandle::description() const { return *body_->facts.
 std::uint64_t ModelHandle::memory_bytes() const { return body_->facts.memory_bytes; }
 
 Result<ModelLease> ModelHandle::Lease(const RequestOptions& options) const {
-  const std::shared_ptr<ManagerState> manager = body_->manager.lock();
+  std::shared_ptr<ManagerState> manager = body_->manager.lock();
   if (manager == nullptr) {
     return Err(ErrorCode::kFailedPrecondition, "the manager of model '{}' is gone", model_id());
   }
-  return manager->LeaseAgain(body_, options);
+  return ManagerState::LeaseAgain(std::move(manager), body_, options);
 }
 
 template <typename Holder>
