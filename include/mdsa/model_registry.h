@@ -75,7 +75,7 @@ class ModelRegistry {
   // While the lease lives, the entry is not evicted. kNotFound if unknown.
   Result<ModelLease> Lease(std::string_view model_id);
   bool IsLoaded(std::string_view model_id) const;
-  // False if unknown. Calls in progress keep the model until they end.
+  // False if unknown or pinned. Calls in progress keep the model until they end.
   bool Unregister(std::string_view model_id);
   void Clear();
 

@@ -1,7 +1,9 @@
 // What the manager tells, and what it does on its own: freeing victims, expiring the unused.
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
+#include "base/error.h"
 #include "models/manager_state.h"
 
 namespace mdsa {
@@ -62,19 +64,28 @@ void ManagerState::Free(Victims victims) {
   events_.Deliver();
 }
 
-void ManagerState::ReportWait(const ResidencyRecord& record, std::string what,
-                              Clock::TimePoint since) {
+void ManagerState::ReportIfOld(WatchedWait& wait, const ResidencyRecord& record,
+                               std::string_view what) {
+  const auto now = clock_.Now();
+  if (now < wait.report_at()) return;
+  wait.report_after *= 2;
   ++residency_.counters().long_waits;
   ModelEvent event = EventOf(ModelEvent::Kind::kWaiting, record);
-  event.what = std::move(what);
-  event.seconds = Seconds(clock_.Now() - since);
+  event.what = what;
+  event.seconds = Seconds(now - wait.since);
   events_.Post(std::move(event));
 }
 
-void ManagerState::StartHousekeeper() {
-  if (housekeeper_ || closed_) return;
-  housekeeper_.emplace(
-      [self = shared_from_this()](std::stop_token stop) { self->Housekeep(std::move(stop)); });
+Status ManagerState::StartHousekeeper() {
+  if (housekeeper_ || closed_) return {};
+  try {
+    housekeeper_.emplace(
+        [self = shared_from_this()](std::stop_token stop) { self->Housekeep(std::move(stop)); });
+  } catch (const std::system_error& error) {
+    return Err(ErrorCode::kResourceExhausted, "no thread to watch times to live on: {}",
+               error.what());
+  }
+  return {};
 }
 
 void ManagerState::Housekeep(std::stop_token stop) {

@@ -80,21 +80,20 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
   const RecordPtr& record = flight->record;
   const std::uint64_t at_rest = needs.resident_bytes + needs.call_bytes;
   const Residency::Demand demand{std::max(needs.peak_bytes, at_rest), needs.allocated_bytes, 1};
-  Clock::TimePoint since;
+  std::optional<WatchedWait> wait;
   {
     const MutexLock lock(mutex_);
     if (flight->result) return false;
     record->device = needs.device;
     record->estimated_bytes = needs.resident_bytes;
-    since = clock_.Now();
-    flight->ticket = residency_.Join(record, demand, since);
+    wait = Watch();
+    flight->ticket = residency_.Join(record, demand, wait->since);
   }
   ++waiting_for_leases_;
   struct Done {
     std::atomic<int>& waiting;
     ~Done() { --waiting; }
   } const done{waiting_for_leases_};
-  std::chrono::nanoseconds report_after{0};
   while (true) {
     const auto machine = source_.machine_bytes ? source_.machine_bytes() : std::nullopt;
     Victims victims;
@@ -106,7 +105,7 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
       AnnounceVictims(step.victims);
       switch (step.kind) {
         case Residency::Step::Kind::kGranted:
-          residency_.counters().wait_seconds.Add(Seconds(clock_.Now() - since));
+          residency_.counters().wait_seconds.Add(Seconds(clock_.Now() - wait->since));
           flight->ticket = 0;
           residency_.StartLoading(*record);
           flight->holds_record = true;
@@ -121,20 +120,13 @@ bool ManagerState::AwaitRoom(const FlightPtr& flight, const ModelNeeds& needs) {
           victims = std::move(step.victims);
           break;
         case Residency::Step::Kind::kWait: {
-          if (report_after.count() == 0) report_after = residency_.options().report_waits_after;
-          const auto report_at = Later(since, report_after);
-          if (clock_.Now() >= report_at) {
-            report_after *= 2;
-            ReportWait(*record, step.error.message(), since);
-          }
           // Memory that is being freed already is in nobody's way.
           const bool was_blocked = flight->blocked.has_value();
           flight->blocked.reset();
           if (!residency_.IsFreeing()) flight->blocked = std::move(step.error);
           if (flight->blocked.has_value() != was_blocked) Changed();
           const std::uint64_t seen = version_;
-          const auto until =
-              std::min(step.look_again.value_or(Clock::kNever), Later(since, report_after));
+          const auto until = step.look_again.value_or(Clock::kNever);
           clock_.WaitUntil(mutex_, changed_, {}, until, [&]() MDSA_REQUIRES(mutex_) {
             return version_ != seen || flight->result.has_value();
           });
@@ -176,6 +168,8 @@ void ManagerState::LoadReserved(const FlightPtr& flight) {
   }
   auto loaded =
       CallSource(flight->config, [&] { return source_.load(flight->config, options, account); });
+  // What parsing and converting took goes back before the reservation shrinks to the model.
+  if (source_.trim) source_.trim();
   if (!loaded) return FailLoad(flight, std::move(loaded).error());
   if (*loaded == nullptr) {
     return FailLoad(flight, Error(ErrorCode::kInternal, "the loader returned no model"));
@@ -318,11 +312,12 @@ Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t byte
     std::atomic<int>& waiting;
     ~Done() { --waiting; }
   } const done{waiting_for_leases_};
-  const auto since = clock_.Now();
+  std::optional<WatchedWait> wait;
   while (true) {
     Victims victims;
     {
       const MutexLock lock(mutex_);
+      if (!wait) wait = Watch();
       if (grow()) return {};
       static_cast<void>(hits_.Collect());
       Residency::Step step =
@@ -336,20 +331,23 @@ Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t byte
         return std::unexpected(std::move(step.error));
       }
       if (step.kind == Residency::Step::Kind::kWait) {
-        MDSA_TRY(AwaitChange(since, step, stop));
+        MDSA_TRY(AwaitChange(*wait, *record, step, stop));
       }
     }
     Free(std::move(victims));
+    events_.Deliver();
   }
 }
 
-Status ManagerState::AwaitChange(Clock::TimePoint since, const Residency::Step& step,
-                                 const std::stop_token& stop) {
-  const auto deadline = Later(since, residency_.options().wait_timeout);
+Status ManagerState::AwaitChange(WatchedWait& wait, const ResidencyRecord& record,
+                                 const Residency::Step& step, const std::stop_token& stop) {
+  const auto deadline = Later(wait.since, residency_.options().wait_timeout);
   const std::uint64_t seen = version_;
-  const auto until = std::min(step.look_again.value_or(Clock::kNever), deadline);
+  const auto until =
+      std::min({step.look_again.value_or(Clock::kNever), deadline, wait.report_at()});
   clock_.WaitUntil(mutex_, changed_, stop, until,
                    [&]() MDSA_REQUIRES(mutex_) { return version_ != seen; });
+  ReportIfOld(wait, record, step.error.message());
   if (stop.stop_requested()) return Err(ErrorCode::kCancelled, "the call was cancelled");
   if (clock_.Now() < deadline) return {};
   ++residency_.counters().timeouts;

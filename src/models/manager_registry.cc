@@ -158,6 +158,7 @@ bool ManagerState::Unregister(std::string_view model_id) {
     const MutexLock lock(mutex_);
     const RecordPtr record = residency_.Find(model_id);
     if (record == nullptr || !IsResident(*record)) return false;
+    if (residency_.settings(model_id).pinned) return false;
     if (record->reloadable) {
       victims = residency_.Evict(record, clock_.Now());
     } else {
@@ -224,8 +225,10 @@ Status ManagerState::SetSettings(const std::string& model_id, const ModelSetting
     return Err(ErrorCode::kInvalidArgument, "time_to_live of '{}' must not be negative", model_id);
   }
   const MutexLock lock(mutex_);
+  if (settings.time_to_live && settings.time_to_live != ModelSettings::kForever) {
+    MDSA_TRY(StartHousekeeper());
+  }
   residency_.SetSettings(model_id, settings);
-  if (settings.time_to_live && settings.time_to_live != ModelSettings::kForever) StartHousekeeper();
   Changed();
   return {};
 }

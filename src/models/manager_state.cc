@@ -51,7 +51,7 @@ Result<std::shared_ptr<ManagerState>> ManagerState::Create(Setup setup) {
   MDSA_TRY(setup.options.Validate());
   std::shared_ptr<ManagerState> state(new ManagerState(std::move(setup)));
   const MutexLock lock(state->mutex_);
-  if (state->residency_.options().time_to_live) state->StartHousekeeper();
+  if (state->residency_.options().time_to_live) MDSA_TRY(state->StartHousekeeper());
   return state;
 }
 
@@ -251,22 +251,21 @@ Result<ManagerState::FlightPtr> ManagerState::StartFlight(const RecordPtr& recor
 
 Result<HandleBodyPtr> ManagerState::Await(const FlightPtr& flight, const Wanted& wanted,
                                           const RequestOptions& options) {
-  const auto since = clock_.Now();
-  std::chrono::nanoseconds report_after{0};
+  std::optional<WatchedWait> wait;
   bool left_alone = false;
   Error why = CancelledError(wanted.model_id);
   while (true) {
+    events_.Deliver();
     const MutexLock lock(mutex_);
-    const ResidencyOptions& limits = residency_.options();
-    if (report_after.count() == 0) report_after = limits.report_waits_after;
-    const auto deadline = options.timeout ? Later(since, *options.timeout) : Clock::kNever;
-    const auto memory_deadline = std::min(deadline, Later(since, limits.wait_timeout));
+    if (!wait) wait = Watch();
+    const auto deadline = options.timeout ? Later(wait->since, *options.timeout) : Clock::kNever;
+    const auto memory_deadline =
+        std::min(deadline, Later(wait->since, residency_.options().wait_timeout));
     const bool was_blocked = flight->blocked.has_value();
     const auto gives_up = [&]() MDSA_REQUIRES(mutex_) {
       return flight->blocked && !options.wait_for_memory;
     };
-    const auto report_at = Later(since, report_after);
-    const auto until = std::min(was_blocked ? memory_deadline : deadline, report_at);
+    const auto until = std::min(was_blocked ? memory_deadline : deadline, wait->report_at());
     clock_.WaitUntil(mutex_, changed_, options.stop, until, [&]() MDSA_REQUIRES(mutex_) {
       return flight->result || gives_up() || flight->blocked.has_value() != was_blocked;
     });
@@ -275,19 +274,15 @@ Result<HandleBodyPtr> ManagerState::Await(const FlightPtr& flight, const Wanted&
       if (!*flight->result) return *flight->result;
       return NoteRequest(**flight->result, flight->config);
     }
-    const auto now = clock_.Now();
     const auto limit = flight->blocked ? memory_deadline : deadline;
-    if (options.stop.stop_requested() || gives_up() || now >= limit) {
+    if (options.stop.stop_requested() || gives_up() || clock_.Now() >= limit) {
       why = WhyLeft(*flight, options, limit);
       LeaveFlight(*flight, wanted, why);
       left_alone = flight->waiting == 0;
       break;
     }
-    if (now >= report_at) {
-      report_after *= 2;
-      ReportWait(*flight->record, flight->blocked ? flight->blocked->message() : "it is loading",
-                 since);
-    }
+    ReportIfOld(*wait, *flight->record,
+                flight->blocked ? flight->blocked->message() : "it is loading");
   }
   if (left_alone) flight->stop.request_stop();
   return std::unexpected(std::move(why));
@@ -365,16 +360,29 @@ Result<UnloadResult> ManagerState::Unload(std::string_view model_id, const Unloa
     result.freed_bytes = 0;
     return result;
   }
-  const MutexLock lock(mutex_);
-  const auto deadline =
-      Later(clock_.Now(), options.timeout.value_or(residency_.options().wait_timeout));
+  MDSA_TRY(AwaitFree(record, options));
+  return result;
+}
+
+Status ManagerState::AwaitFree(const RecordPtr& record, const UnloadOptions& options) {
   const auto is_free = [&] { return !HoldsMemory(record->slot->state()); };
-  if (clock_.WaitUntil(mutex_, changed_, options.stop, deadline, is_free)) return result;
-  const bool timed_out = !options.stop.stop_requested();
-  residency_.counters().timeouts += timed_out ? 1 : 0;
-  return Err(timed_out ? ErrorCode::kDeadlineExceeded : ErrorCode::kCancelled,
-             "model '{}' takes no new calls, but {} still run; its memory is free when they end",
-             model_id, record->slot->leases());
+  std::optional<WatchedWait> wait;
+  while (true) {
+    events_.Deliver();
+    const MutexLock lock(mutex_);
+    if (!wait) wait = Watch();
+    const auto deadline =
+        Later(wait->since, options.timeout.value_or(residency_.options().wait_timeout));
+    const auto until = std::min(deadline, wait->report_at());
+    if (clock_.WaitUntil(mutex_, changed_, options.stop, until, is_free)) return {};
+    ReportIfOld(*wait, *record, "its calls in progress are to end");
+    const bool stopped = options.stop.stop_requested();
+    if (!stopped && clock_.Now() < deadline) continue;
+    residency_.counters().timeouts += stopped ? 0 : 1;
+    return Err(stopped ? ErrorCode::kCancelled : ErrorCode::kDeadlineExceeded,
+               "model '{}' takes no new calls, but {} still run; its memory is free when they end",
+               record->id(), record->slot->leases());
+  }
 }
 
 void ManagerState::ClearAll() { DropAll(UnloadedError); }

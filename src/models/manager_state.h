@@ -142,6 +142,13 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
     bool lease = false;
   };
 
+  // A wait that is reported when it is too old, and again whenever its age has doubled.
+  struct WatchedWait {
+    Clock::TimePoint since;
+    std::chrono::nanoseconds report_after;
+    Clock::TimePoint report_at() const { return Later(since, report_after); }
+  };
+
   // Threads that have ended, joined when this goes: declared before a lock is taken, so joined
   // after it. Events are delivered then, too.
   struct Afterwards {
@@ -181,6 +188,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   // Ends a flight before its load has. The caller requests its stop outside the lock.
   void Abandon(LoadFlight& flight, Error error) MDSA_REQUIRES(mutex_);
   void DropAll(Error (*reason)(std::string_view model_id)) MDSA_EXCLUDES(mutex_);
+  Status AwaitFree(const RecordPtr& record, const UnloadOptions& options) MDSA_EXCLUDES(mutex_);
   // Closes a record and abandons its flight, which comes back if there is one.
   FlightPtr CloseRecord(const RecordPtr& record, Error why) MDSA_REQUIRES(mutex_);
 
@@ -195,7 +203,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
       MDSA_EXCLUDES(mutex_);
   Status SettleLoad(const FlightPtr& flight, const ModelFacts& facts) MDSA_EXCLUDES(mutex_);
   // Until something changes, `step` wants to look again, or the wait has to end.
-  Status AwaitChange(Clock::TimePoint since, const Residency::Step& step,
+  Status AwaitChange(WatchedWait& wait, const ResidencyRecord& record, const Residency::Step& step,
                      const std::stop_token& stop) MDSA_REQUIRES(mutex_);
   // The load has ended without a model.
   void FailLoad(const FlightPtr& flight, Error error) MDSA_EXCLUDES(mutex_);
@@ -217,11 +225,14 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
     ++version_;
     changed_.NotifyAll();
   }
-  void ReportWait(const ResidencyRecord& record, std::string what, Clock::TimePoint since)
+  WatchedWait Watch() MDSA_REQUIRES(mutex_) {
+    return {clock_.Now(), residency_.options().report_waits_after};
+  }
+  void ReportIfOld(WatchedWait& wait, const ResidencyRecord& record, std::string_view what)
       MDSA_REQUIRES(mutex_);
   void Housekeep(std::stop_token stop) MDSA_EXCLUDES(mutex_);
-  // Once a model can expire, a thread looks after it.
-  void StartHousekeeper() MDSA_REQUIRES(mutex_);
+  // Once a model can expire, a thread looks after it. kResourceExhausted if there is none.
+  Status StartHousekeeper() MDSA_REQUIRES(mutex_);
   void PublishRegistered(const RecordPtr& record, ModelRegistry::Entry& entry, std::uint64_t bytes)
       MDSA_REQUIRES(mutex_);
   ModelInfo InfoOf(const RecordPtr& record, bool with_objects) const MDSA_REQUIRES(mutex_);

@@ -1,5 +1,6 @@
 #include "mdsa/model_manager.h"
 
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -156,11 +157,16 @@ std::vector<ModelManager::PreloadResult> ModelManager::Preload(const RequestOpti
   std::vector<std::jthread> threads;
   for (std::size_t i = 0; i < models.size(); ++i) {
     results[i] = {models[i].id, models[i].required, {}};
-    threads.emplace_back([&, i] {
+    const auto load = [&, i] {
       auto model = GetOrLoad(models[i].id, models[i].config, options);
       results[i].status = model ? WarmUp(*model, models[i].warm_up, options.stop)
                                 : std::unexpected(std::move(model).error());
-    });
+    };
+    try {
+      threads.emplace_back(load);
+    } catch (const std::system_error&) {
+      load();  // no thread to be had: one after the other
+    }
   }
   threads.clear();  // joins
   return results;
