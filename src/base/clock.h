@@ -29,6 +29,10 @@ class Clock {
   static Clock& Steady();
 };
 
+inline double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 // `time` + `duration`, or kNever where that is out of range.
 inline Clock::TimePoint Later(Clock::TimePoint time, std::chrono::nanoseconds duration) {
   return duration > Clock::kNever - time ? Clock::kNever : time + duration;

@@ -7,14 +7,6 @@
 #include "models/manager_state.h"
 
 namespace mdsa {
-namespace {
-
-double Seconds(std::chrono::nanoseconds duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
-}  // namespace
-
 ModelEvent ManagerState::EventOf(ModelEvent::Kind kind, const ResidencyRecord& record) const {
   ModelEvent event;
   event.kind = kind;

@@ -11,10 +11,6 @@
 namespace mdsa {
 namespace {
 
-double Seconds(std::chrono::nanoseconds duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
 // The library throws nothing of its own, but memory may run out, and a model may be a fake.
 template <typename Call>
 auto CallSource(const ModelConfig& config, Call&& call) -> decltype(call()) {
@@ -200,20 +196,21 @@ void ManagerState::FinishLoad(const FlightPtr& flight, std::shared_ptr<Model> mo
     const auto now = clock_.Now();
     record->last_load_seconds = Seconds(now - flight->started);
     if (!flight->result) {
-      flight->holds_record = false;
       record->body = std::move(body);
       record->slot->NoteUse(now.time_since_epoch().count(), 0);
-      residency_.PublishReady(*record, {std::move(model), nullptr, nullptr}, flight->leases_wanted,
-                              now);
-      ResidencyMetrics& counters = residency_.counters();
-      ++counters.loads;
-      counters.load_seconds.Add(record->last_load_seconds);
       ModelEvent event = EventOf(ModelEvent::Kind::kReady, *record);
       event.bytes = record->model_bytes;
       event.estimated_bytes = record->estimated_bytes;
       event.seconds = record->last_load_seconds;
-      events_.Post(std::move(event));
+      residency_.PublishReady(*record, {std::move(model), nullptr, nullptr}, flight->leases_wanted,
+                              now);
+      // From here on the leases of those who wait are taken: nothing may fail until they have them.
+      flight->holds_record = false;
       Succeed(flight);
+      ResidencyMetrics& counters = residency_.counters();
+      ++counters.loads;
+      counters.load_seconds.Add(record->last_load_seconds);
+      events_.Post(std::move(event));
       return;
     }
     residency_.DropLoaded(*record, now);  // abandoned: nobody wants it
@@ -301,64 +298,6 @@ void ManagerState::ForgetIfUnused(const RecordPtr& record) {
   if (is_known && record->loads == 0 && record->slot->state() == SlotState::kUnloaded) {
     residency_.Close(record);
   }
-}
-
-// Calls do not queue: a load that waits for this very call to end may be in front.
-Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t bytes,
-                                     std::stop_token stop, FunctionRef<bool()> grow) {
-  const Afterwards afterwards(*this);
-  ++waiting_for_leases_;
-  struct Done {
-    std::atomic<int>& waiting;
-    ~Done() { --waiting; }
-  } const done{waiting_for_leases_};
-  std::optional<WatchedWait> wait;
-  while (true) {
-    Victims victims;
-    {
-      const MutexLock lock(mutex_);
-      if (!wait) wait = Watch();
-      if (grow()) return {};
-      static_cast<void>(hits_.Collect());
-      Residency::Step step =
-          residency_.TryAtOnce(record, {bytes, bytes, 0}, clock_.Now(), EvictionReason::kBytes);
-      AnnounceVictims(step.victims);
-      victims = std::move(step.victims);
-      // Nothing under way that would give bytes back: the wait would have no end.
-      const bool hopeless = charged_calls_->load() == 0 && !residency_.AnythingEnds();
-      if (step.kind == Residency::Step::Kind::kRefused ||
-          (step.kind == Residency::Step::Kind::kWait && hopeless)) {
-        return std::unexpected(std::move(step.error));
-      }
-      if (step.kind == Residency::Step::Kind::kWait) {
-        MDSA_TRY(AwaitChange(*wait, *record, step, stop));
-      }
-    }
-    Free(std::move(victims));
-    events_.Deliver();
-  }
-}
-
-Status ManagerState::AwaitChange(WatchedWait& wait, const ResidencyRecord& record,
-                                 const Residency::Step& step, const std::stop_token& stop) {
-  const auto deadline = Later(wait.since, residency_.options().wait_timeout);
-  const std::uint64_t seen = version_;
-  const auto until =
-      std::min({step.look_again.value_or(Clock::kNever), deadline, wait.report_at()});
-  clock_.WaitUntil(mutex_, changed_, stop, until,
-                   [&]() MDSA_REQUIRES(mutex_) { return version_ != seen; });
-  ReportIfOld(wait, record, step.error.message());
-  if (stop.stop_requested()) return Err(ErrorCode::kCancelled, "the call was cancelled");
-  if (clock_.Now() < deadline) return {};
-  ++residency_.counters().timeouts;
-  return Err(ErrorCode::kDeadlineExceeded, "timed out waiting for memory: {}",
-             step.error.message());
-}
-
-void ManagerState::CallEnded() {
-  if (waiting_for_leases_.load() == 0) return;
-  const MutexLock lock(mutex_);
-  Changed();
 }
 
 }  // namespace mdsa

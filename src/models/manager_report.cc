@@ -12,10 +12,6 @@ namespace {
 using Kind = ResidencyDecision::Kind;
 using Verdict = ResidencyExplanation::Verdict;
 
-double Seconds(std::chrono::nanoseconds duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
 std::string WhyKept(const SlotSnapshot& slot) {
   if (slot.pinned) return "pinned";
   if (slot.state != SlotState::kReady) return std::string(SlotStateName(slot.state));

@@ -13,10 +13,6 @@
 namespace mdsa {
 namespace {
 
-double Seconds(std::chrono::nanoseconds duration) {
-  return std::chrono::duration<double>(duration).count();
-}
-
 Error UnloadedError(std::string_view model_id) {
   return Error(ErrorCode::kFailedPrecondition,
                fmt::format("model '{}' was unloaded; ask the manager for it again", model_id));
@@ -92,23 +88,6 @@ Result<ModelLease> ManagerState::LeaseAgain(std::shared_ptr<ManagerState> manage
   MDSA_ASSIGN(HandleBodyPtr fresh,
               manager->Obtain({body->slot->id(), nullptr, body->slot.get(), true}, options));
   return ModelLease(std::move(manager), std::move(fresh));
-}
-
-void ManagerState::ReturnLease(ModelSlot& slot) {
-  // The end of a call is a use as well as its beginning, but not another one.
-  slot.NoteUse(clock_.Now().time_since_epoch().count(), 0);
-  const ModelSlot::Released left = slot.ReleaseLease();
-  if (left.leases > 0) return;
-  if (left.state == SlotState::kReady && waiting_for_leases_.load() == 0) return;
-  const Afterwards afterwards(*this);
-  Victims victims;
-  {
-    const MutexLock lock(mutex_);
-    victims = residency_.Sweep(clock_.Now());
-    AnnounceVictims(victims);
-    Changed();
-  }
-  Free(std::move(victims));
 }
 
 Result<HandleBodyPtr> ManagerState::Obtain(const Wanted& wanted, const RequestOptions& options) {

@@ -202,9 +202,6 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void FinishLoad(const FlightPtr& flight, std::shared_ptr<Model> model, ModelFacts facts)
       MDSA_EXCLUDES(mutex_);
   Status SettleLoad(const FlightPtr& flight, const ModelFacts& facts) MDSA_EXCLUDES(mutex_);
-  // Until something changes, `step` wants to look again, or the wait has to end.
-  Status AwaitChange(WatchedWait& wait, const ResidencyRecord& record, const Residency::Step& step,
-                     const std::stop_token& stop) MDSA_REQUIRES(mutex_);
   // The load has ended without a model.
   void FailLoad(const FlightPtr& flight, Error error) MDSA_EXCLUDES(mutex_);
   // Everybody who waits gets the error.
@@ -213,6 +210,11 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void Detach(const LoadFlight& flight) MDSA_REQUIRES(mutex_);
   // Forgets an id of which nothing is known but that it was asked for.
   void ForgetIfUnused(const RecordPtr& record) MDSA_REQUIRES(mutex_);
+
+  // --- manager_calls.cc ---
+  // Until something changes, `step` wants to look again, or the wait has to end.
+  Status AwaitChange(WatchedWait& wait, const ResidencyRecord& record, const Residency::Step& step,
+                     const std::stop_token& stop) MDSA_REQUIRES(mutex_);
 
   // --- manager_events.cc ---
   ModelEvent EventOf(ModelEvent::Kind kind, const ResidencyRecord& record) const

@@ -75,8 +75,8 @@ class ModelSlot {
 
   // Under the manager's lock, while nobody can hold a lease.
   void SetObject(Object object) {
+    cancel_ = std::stop_source();  // may run out of memory
     object_ = std::move(object);
-    cancel_ = std::stop_source();
   }
   Object TakeObject() { return std::exchange(object_, {}); }
   // Under the manager's lock; the stop is requested outside of it, for it runs callbacks.

@@ -37,6 +37,9 @@ struct ResidencyRecord {
 
   const std::string& id() const { return slot->id(); }
   bool is_foreign() const { return slot->object().model == nullptr; }
+  Clock::TimePoint last_use() const {
+    return Clock::TimePoint(std::chrono::nanoseconds(slot->last_use()));
+  }
 
   const std::shared_ptr<ModelSlot> slot;
   std::string device = "cpu";
@@ -185,6 +188,9 @@ class Residency {
   std::optional<std::string> Validate(std::uint64_t call_bytes) const;
 
  private:
+  // Until another look at what a lease that came or went has changed.
+  static constexpr auto kRaceDelay = std::chrono::milliseconds(1);
+
   struct Request {
     Ticket ticket;
     RecordPtr record;
