@@ -27,6 +27,7 @@ std::unique_ptr<CLI::App> MakeApp(Command& command) {
   AddEmbedCommand(*app, command);
   AddClassifyCommand(*app, command);
   AddEstimateCommand(*app, command);
+  AddExplainCommand(*app, command);
   AddInspectCommand(*app, command);
   AddQuantizeCommand(*app, command);
   AddConfigCommand(*app, command);

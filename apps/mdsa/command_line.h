@@ -20,6 +20,7 @@ void AddRunCommand(CLI::App& app, Command& command);
 void AddEmbedCommand(CLI::App& app, Command& command);
 void AddClassifyCommand(CLI::App& app, Command& command);
 void AddEstimateCommand(CLI::App& app, Command& command);
+void AddExplainCommand(CLI::App& app, Command& command);
 void AddInspectCommand(CLI::App& app, Command& command);
 void AddQuantizeCommand(CLI::App& app, Command& command);
 void AddConfigCommand(CLI::App& app, Command& command);

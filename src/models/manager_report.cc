@@ -12,13 +12,15 @@ namespace {
 using Kind = ResidencyDecision::Kind;
 using Verdict = ResidencyExplanation::Verdict;
 
-std::string WhyKept(const SlotSnapshot& slot) {
+std::string WhyKept(const SlotSnapshot& slot, Kind kind, const ResidencyBudget& budget,
+                    ResidencyTime now) {
   if (slot.pinned) return "pinned";
   if (slot.state != SlotState::kReady) return std::string(SlotStateName(slot.state));
   if (slot.leases > 0) {
     return fmt::format("in use by {} call{}", slot.leases, slot.leases == 1 ? "" : "s");
   }
-  return "recently used";
+  if (now - slot.ready_since < budget.min_residency) return "ready too short a time";
+  return kind == Kind::kEvict ? "recently used, or not in the way" : "idle";
 }
 
 Verdict VerdictOf(Kind kind) {
@@ -135,7 +137,8 @@ Result<ResidencyExplanation> ManagerState::Explain(const std::string& model_id,
       explanation.victims.push_back({std::string(slot.id), slot.bytes, Seconds(now - slot.last_use),
                                      over_count ? EvictionReason::kCount : EvictionReason::kBytes});
     } else {
-      explanation.kept.push_back({std::string(slot.id), slot.state, slot.bytes, WhyKept(slot)});
+      explanation.kept.push_back({std::string(slot.id), slot.state, slot.bytes,
+                                  WhyKept(slot, decision.kind, budget, now)});
     }
   }
   explanation.reason = SentenceOf(explanation, std::move(decision.reason));

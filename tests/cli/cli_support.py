@@ -69,6 +69,11 @@ def configuration_example() -> str:
     return text
 
 
+def model(id: str, source: str, more: str = "") -> str:
+    """One [[model]] of a configuration."""
+    return f"[[model]]\nid = '{id}'\nsource = '{source}'\n{more}\n"
+
+
 def _matrices(shapes: dict[str, tuple[int, ...]]) -> dict[str, numpy.ndarray]:
     random = numpy.random.default_rng(7)
     return {name: (0.05 * random.standard_normal(shape)).astype(numpy.float32) for name, shape in shapes.items()}

@@ -31,3 +31,14 @@ def workspace(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def mdsa(workspace) -> Program:
     return Program(workspace)
+
+
+@pytest.fixture
+def write(workspace, tmp_path):
+    """Writes a configuration in a folder of its own, whose path it returns; models is a link to the workspace."""
+    (tmp_path / "models").symlink_to(workspace)
+
+    def write_file(text: str, name: str = "my.toml") -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+    return write_file

@@ -3,22 +3,7 @@
 import json
 
 import pytest
-from cli_support import MINILM, TINY_LLAMA
-
-
-@pytest.fixture
-def write(workspace, tmp_path):
-    """Writes a configuration in a folder of its own, whose path it returns; models is a link to the workspace."""
-    (tmp_path / "models").symlink_to(workspace)
-
-    def write_file(text: str, name: str = "my.toml") -> str:
-        (tmp_path / name).write_text(text)
-        return str(tmp_path / name)
-    return write_file
-
-
-def model(id: str, source: str, more: str = "") -> str:
-    return f"[[model]]\nid = '{id}'\nsource = '{source}'\n{more}\n"
+from cli_support import MINILM, TINY_LLAMA, model
 
 
 def test_summary_and_table(mdsa, write):

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from cli_support import CLI, ROOT
 
-COMMANDS = ["run", "embed", "classify", "estimate", "inspect", "quantize", "config", "config check", "hw", "version"]
+COMMANDS = ["run", "embed", "classify", "estimate", "explain", "inspect", "quantize", "config", "config check", "hw",
+            "version"]
 
 
 def help_examples() -> list[str]:

@@ -1,4 +1,4 @@
-"""Every example of the README runs as written. The models it names by Hub id are found in a local cache whose
+"""Every example of the README and of docs/residency.md runs as written. The models it names by Hub id are found in a local cache whose
 snapshots are links to the packages that carry the same weights."""
 
 import os
@@ -18,8 +18,8 @@ BUILD = ROOT / "build" / "release"
 LIBRARIES = ["-lfmt", "-lsimdjson", "-licuuc", "-lpcre2-8", "-pthread"]
 
 
-def code_blocks(language: str) -> list[str]:
-    text = (ROOT / "README.md").read_text()
+def code_blocks(language: str, document: str = "README.md") -> list[str]:
+    text = (ROOT / document).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
@@ -52,20 +52,37 @@ def run(command, environment, **kwargs) -> str:
     return done.stdout
 
 
-def test_python_example(environment):
-    (source,) = code_blocks("python")
-    output = run([sys.executable, "-c", source], environment)
-    memory = float(re.search(r"([0-9.]+)\s*$", output).group(1))
+def examples(language: str) -> list:
+    """Every block of that language, named by its document and number."""
+    return [pytest.param(source, id=f"{document}-{number}")
+            for document in ("README.md", "docs/residency.md")
+            for number, source in enumerate(code_blocks(language, document), start=1)]
+
+
+def test_there_are_examples():
+    assert len(examples("python")) >= 4 and len(examples("cpp")) >= 5
+
+
+@pytest.mark.parametrize("source", examples("python"))
+def test_python_example(source, environment):
+    assert run([sys.executable, "-c", source], environment).strip()
+
+
+def test_memory_of_the_first_python_example(environment):
+    source, *_ = code_blocks("python")
+    memory = float(re.search(r"([0-9.]+)\s*$", run([sys.executable, "-c", source], environment)).group(1))
     assert 60 < memory < 200  # 135M parameters: half a byte each, and a 16-bit embedding table of 28M
 
 
-def test_cpp_example(environment, tmp_path):
-    (source,) = code_blocks("cpp")
+@pytest.mark.parametrize("source", examples("cpp"))
+def test_cpp_example(source, environment, tmp_path):
+    assert "int main()" in source
     file, program = tmp_path / "example.cc", tmp_path / "example"
     file.write_text(source)
     library = BUILD / "src" / "libmdsa.a"
     compiler = os.environ.get("CXX", "g++")
-    run([compiler, "-std=c++23", f"-I{ROOT}/include", file, library, *LIBRARIES, "-o", program], environment)
+    warnings = ["-Wall", "-Werror"]
+    run([compiler, "-std=c++23", *warnings, f"-I{ROOT}/include", file, library, *LIBRARIES, "-o", program], environment)
     assert len(run([program], environment).strip()) > 10
 
 
