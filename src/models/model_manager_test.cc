@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/tiny_llama.h"
 
@@ -12,6 +15,7 @@ namespace mdsa {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // The public class over the real loader and engine; concurrency is tested in manager_state_test.
@@ -146,6 +150,142 @@ TEST_F(ModelManagerTest, EveryCallOfAHandleReachesTheModel) {
   manager.reset();
   EXPECT_EQ(handle->Forward(input).error().code(), ErrorCode::kFailedPrecondition);
   EXPECT_EQ(handle->Embed(texts).error().code(), ErrorCode::kFailedPrecondition);
+}
+
+TEST_F(ModelManagerTest, AForcedUnloadEndsTheCallsInProgressWithATypedError) {
+  const auto manager = ModelManager::Create(1).value();
+  const auto handle = manager->GetOrLoad("m", Config());
+  ASSERT_TRUE(handle);
+  GenerationOptions options;
+  options.max_new_tokens = options.min_new_tokens = 8;
+  UnloadOptions force;
+  force.force = true;
+  int tokens = 0;
+  const auto answer = handle->Generate(std::vector<TokenId>{1}, options, {}, [&](TokenId) {
+    if (++tokens == 2) {
+      EXPECT_TRUE(manager->Unload("m", force));  // from within the call it does not wait
+    }
+    return true;
+  });
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), ErrorCode::kCancelled);
+  EXPECT_THAT(answer.error().ToString(), HasSubstr("model 'm' was unloaded by force"));
+  EXPECT_LT(tokens, 8);
+  EXPECT_EQ(manager->Metrics().devices[0].reserved_bytes, 0u);
+}
+
+TEST_F(ModelManagerTest, AnUnloadFromWithinACallLetsItFinish) {
+  const auto manager = ModelManager::Create(1).value();
+  const auto handle = manager->GetOrLoad("m", Config());
+  ASSERT_TRUE(handle);
+  GenerationOptions options;
+  options.max_new_tokens = options.min_new_tokens = 4;
+  const auto answer = handle->Generate(std::vector<TokenId>{1}, options, {}, [&](TokenId) {
+    EXPECT_TRUE(manager->Unload("m"));
+    return true;
+  });
+  ASSERT_TRUE(answer) << answer.error().ToString();
+  EXPECT_EQ(answer->ids.size(), 4u);
+  EXPECT_EQ(manager->Metrics().devices[0].reserved_bytes, 0u);
+  EXPECT_FALSE(handle->Generate(std::vector<TokenId>{1}, options));
+}
+
+TEST_F(ModelManagerTest, ACallerThatStopsIsNotAnUnloadByForce) {
+  const auto manager = ModelManager::Create(1).value();
+  const auto handle = manager->GetOrLoad("m", Config());
+  ASSERT_TRUE(handle);
+  std::stop_source stop;
+  GenerationOptions options;
+  options.max_new_tokens = options.min_new_tokens = 8;
+  const auto answer = handle->Generate(
+      std::vector<TokenId>{1}, options, {},
+      [&](TokenId) {
+        stop.request_stop();
+        return true;
+      },
+      stop.get_token());
+  ASSERT_TRUE(answer) << answer.error().ToString();
+  EXPECT_EQ(answer->finish_reason, FinishReason::kCancelled);
+}
+
+TEST_F(ModelManagerTest, ALoadedModelHoldsWhatItMeasuresAndRoomForACall) {
+  ModelManager::Options options;
+  options.residency.max_memory = MemoryLimit::Bytes(50'000'000);
+  const auto manager = ModelManager::Create(options).value();
+  const auto handle = manager->GetOrLoad("m", Config());
+  ASSERT_TRUE(handle);
+  const ResidencyMetrics metrics = manager->Metrics();
+  ASSERT_EQ(metrics.models.size(), 1u);
+  // This model is all alignment and tables: a few pages.
+  EXPECT_NEAR(static_cast<double>(metrics.models[0].estimated_bytes),
+              static_cast<double>(metrics.models[0].measured_bytes), 16384.0);
+  EXPECT_EQ(metrics.models[0].measured_bytes, handle->memory_bytes());
+  EXPECT_EQ(metrics.devices[0].reserved_bytes,
+            metrics.models[0].measured_bytes + metrics.models[0].call_bytes);
+  EXPECT_EQ(metrics.evictions[static_cast<std::size_t>(EvictionReason::kUnderestimate)], 0u);
+  // An ordinary call needs no more than what is kept for it.
+  GenerationOptions generation;
+  generation.max_new_tokens = generation.min_new_tokens = 4;
+  std::uint64_t during = 0;
+  ASSERT_TRUE(handle->Generate(std::vector<TokenId>{1}, generation, {}, [&](TokenId) {
+    during = manager->Metrics().devices[0].reserved_bytes;
+    return true;
+  }));
+  EXPECT_EQ(during, metrics.devices[0].reserved_bytes);
+}
+
+TEST_F(ModelManagerTest, AModelThatExceedsTheLimitIsRefusedBeforeItIsLoaded) {
+  ModelManager::Options options;
+  options.residency.max_memory = MemoryLimit::Bytes(1000);
+  const auto manager = ModelManager::Create(options).value();
+  const auto refused = manager->GetOrLoad("m", Config());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kResourceExhausted);
+  EXPECT_EQ(manager->Metrics().devices[0].peak_bytes, 0u);
+}
+
+TEST_F(ModelManagerTest, DeclaredModelsArePreloadedAndFailuresAreListed) {
+  ConfigFile file;
+  file.residency.max_models = 3;
+  DeclaredModel good;
+  good.id = "good";
+  good.config = Config();
+  good.preload = true;
+  DeclaredModel bad = good;
+  bad.id = "bad";
+  bad.config.model_name = "/no/such/model";
+  bad.required = true;
+  DeclaredModel later = good;
+  later.id = "later";
+  later.preload = false;
+  later.settings.pinned = true;
+  file.models = {good, bad, later};
+  const auto manager = ModelManager::Create(file).value();
+  EXPECT_THAT(manager->ListModels(), IsEmpty());
+  const auto results = manager->Preload();
+  ASSERT_EQ(results.size(), 2u);
+  for (const auto& result : results) {
+    EXPECT_EQ(result.status.has_value(), result.model_id == "good");
+    EXPECT_EQ(result.required, result.model_id == "bad");
+  }
+  EXPECT_THAT(manager->ListModels(), ElementsAre("good"));
+  EXPECT_TRUE(manager->settings("later").pinned);
+  EXPECT_TRUE(manager->GetOrLoad("later"));
+  EXPECT_EQ(manager->GetOrLoad("nobody").error().code(), ErrorCode::kNotFound);
+}
+
+TEST_F(ModelManagerTest, ASubscriptionEndsWithItsObject) {
+  const auto manager = ModelManager::Create(1).value();
+  int heard = 0;
+  {
+    auto subscription = manager->Subscribe([&](const ModelEvent&) { ++heard; });
+    const EventSubscription moved = std::move(subscription);
+    ASSERT_TRUE(manager->GetOrLoad("m", Config()));
+    EXPECT_GT(heard, 0);
+    heard = 0;
+  }
+  EXPECT_TRUE(manager->Unload("m"));
+  EXPECT_EQ(heard, 0);
 }
 
 }  // namespace
