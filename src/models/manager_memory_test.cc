@@ -26,12 +26,7 @@ using ::testing::HasSubstr;
 
 class ManagerMemoryTest : public test::ManagerFixture {
  protected:
-  ManagerMemoryTest() {
-    // Bytes of a model by its name, which ends in a number: "a60".
-    source_.bytes_of = [](const ModelConfig& config) {
-      return std::stoull(config.model_name.substr(1));
-    };
-  }
+  ManagerMemoryTest() { SizesByName(); }
   std::uint64_t Reserved() { return manager_->Metrics().devices.front().reserved_bytes; }
   void ExpectUntouched(std::uint64_t reserved) {
     EXPECT_EQ(manager_->Validate(0), std::nullopt);

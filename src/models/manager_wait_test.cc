@@ -31,12 +31,6 @@ class ManagerWaitTest : public test::ManagerFixture {
     options.timeout = timeout;
     return options;
   }
-  // Bytes of a model by its name, which ends in a number: "a60".
-  void SizesByName() {
-    source_.bytes_of = [](const ModelConfig& config) {
-      return std::stoull(config.model_name.substr(1));
-    };
-  }
 };
 
 TEST_F(ManagerWaitTest, EachCallerHasADeadlineOfItsOwn) {

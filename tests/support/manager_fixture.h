@@ -50,6 +50,12 @@ class ManagerFixture : public ::testing::Test {
     const ModelConfig config = ModelConfig::ForTier3(id);
     return manager_->Lease(id, &config, options);
   }
+  // Bytes of a model by its name, which ends in a number: "a60".
+  void SizesByName() {
+    source_.bytes_of = [](const ModelConfig& config) {
+      return std::stoull(config.model_name.substr(1));
+    };
+  }
   // Whether it was there.
   bool Unload(const std::string& id, const UnloadOptions& options = {}) {
     const auto result = manager_->Unload(id, options);
