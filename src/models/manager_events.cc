@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "models/manager_state.h"
+#include "models/running_calls.h"
 
 namespace mdsa {
 namespace {
@@ -42,6 +43,7 @@ void ManagerState::Free(Victims victims) {
   if (victims.empty()) return;
   for (const Residency::Victim& victim : victims) {
     // Nobody else reads the object of a slot that is unloading.
+    const Freeing freeing;
     const ModelSlot::Object object = victim.record->slot->TakeObject();
   }
   if (source_.trim) source_.trim();

@@ -87,6 +87,12 @@ Result<ModelLease> ManagerState::LeaseAgain(const HandleBodyPtr& body,
   return MakeLease(std::move(fresh));
 }
 
+std::optional<ModelLease> ManagerState::TryLeaseAgain(const HandleBodyPtr& body) {
+  if (!body->slot->TryLease()) return std::nullopt;
+  static_cast<void>(hits_.Use(*body->slot));
+  return MakeLease(body);
+}
+
 void ManagerState::ReturnLease(ModelSlot& slot) {
   // The end of a call is a use as well as its beginning, but not another one.
   slot.NoteUse(clock_.Now().time_since_epoch().count(), 0);
