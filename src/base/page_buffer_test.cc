@@ -49,5 +49,13 @@ TEST(PageBufferTest, MoveTakesThePages) {
   EXPECT_EQ(third.data()[5], std::byte{9});
 }
 
+TEST(PageBufferTest, TheFootprintIsWholePages) {
+  const std::uint64_t page = PageBuffer::Footprint(1);
+  EXPECT_GE(page, 4096u);
+  EXPECT_EQ(PageBuffer::Footprint(0), 0u);
+  EXPECT_EQ(PageBuffer::Footprint(page), page);
+  EXPECT_EQ(PageBuffer::Footprint(page + 1), 2 * page);
+}
+
 }  // namespace
 }  // namespace mdsa

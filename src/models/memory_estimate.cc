@@ -1,9 +1,12 @@
 #include "models/memory_estimate.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <optional>
+#include <ranges>
 #include <string>
+#include <vector>
 
 #include "base/byte_count.h"
 #include "base/error.h"
@@ -31,11 +34,18 @@ struct WeightBytes {
   Count stored = 0;
   Count mapped = 0;
   Count allocated = 0;  // of the converted ones, with alignment
-  Count converted_source = 0;
-  Count largest_source = 0;  // of the converted ones
-  Count scratch = 0;         // of one conversion at most
   Count tensors = 0;
+  std::vector<Count> sources;    // of each converted one
+  std::vector<Count> scratches;  // of each conversion
 };
+
+// What so many threads hold at most, each for one tensor at a time.
+Count LargestOf(std::vector<Count> sizes, int threads) {
+  std::ranges::sort(sizes, std::greater());
+  Count sum = 0;
+  for (const Count size : sizes | std::views::take(threads)) sum = ByteSum({sum, size});
+  return sum;
+}
 
 Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& config) {
   const engine::WeightOptions options = WeightOptionsOf(config);
@@ -49,9 +59,8 @@ Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& 
       return {};
     }
     bytes.allocated = ByteSum({bytes.allocated, layout.allocated_bytes()});
-    bytes.converted_source = ByteSum({bytes.converted_source, tensor.bytes.size()});
-    bytes.largest_source = std::max<Count>(bytes.largest_source, tensor.bytes.size());
-    bytes.scratch = std::max<Count>(bytes.scratch, engine::ConvertScratchBytes(layout));
+    bytes.sources.push_back(tensor.bytes.size());
+    bytes.scratches.push_back(engine::ConvertScratchBytes(layout));
     return {};
   };
   auto visited = engine::VisitTensors(*checkpoint.tensors(), checkpoint.config(), add);
@@ -63,18 +72,19 @@ Result<WeightBytes> SumWeights(const Checkpoint& checkpoint, const ModelConfig& 
 
 // What a load allocates: not the pages of the files.
 Count AllocatedAtPeak(const WeightBytes& weights, const TokenizerSize& tokenizer, int threads) {
-  return ByteSum({weights.allocated, ByteProduct({static_cast<Count>(threads), weights.scratch}),
-                  tokenizer.resident, tokenizer.loading});
+  return ByteSum({weights.allocated, LargestOf(weights.scratches, threads), tokenizer.resident,
+                  tokenizer.loading});
 }
 
 Count PeakOfLoad(const WeightBytes& weights, const TokenizerSize& tokenizer, int threads) {
-  const auto thread_count = static_cast<Count>(threads);
-  const Count read = std::min(weights.converted_source,
-                              ByteSum({ByteProduct({thread_count, weights.largest_source}),
-                                       ByteProduct({weights.tensors, kReadAroundBytes})}));
+  // What is around the places that are read belongs to one of these or to a mapped one.
+  const Count all = LargestOf(weights.sources, std::numeric_limits<int>::max());
+  const Count read =
+      std::min(all, ByteSum({LargestOf(weights.sources, threads),
+                             ByteProduct({weights.sources.size(), kReadAroundBytes})}));
   return ByteSum({AllocatedAtPeak(weights, tokenizer, threads), weights.mapped, read,
                   ByteProduct({weights.tensors, kDescriptionBytes}),
-                  ByteProduct({thread_count, kThreadBytes})});
+                  ByteProduct({static_cast<Count>(threads), kThreadBytes})});
 }
 
 engine::CallMemory CallsOf(const ArchitectureConfig& config, int threads) {

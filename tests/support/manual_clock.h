@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,12 @@ class ManualClock final : public Clock {
     const MutexLock lock(mutex_);
     waiting_.erase(std::ranges::find(waiting_, std::pair(&mutex, &changed)));
     return is_ready;
+  }
+
+  // How many wait on it.
+  std::size_t waiting() {
+    const MutexLock lock(mutex_);
+    return waiting_.size();
   }
 
   // Without the locks that waits on this clock use.
