@@ -120,9 +120,31 @@ class ModelHandle : public ModelCalls<ModelHandle> {
   Result<ModelLease> Lease(const RequestOptions& options = {}) const;
 
  private:
+  friend class EntryRef;
   friend class ManagerState;
   friend class LeaseAccess;
   explicit ModelHandle(std::shared_ptr<const HandleBody> body) : body_(std::move(body)) {}
+
+  std::shared_ptr<const HandleBody> body_;
+};
+
+// Stands for one entry of a manager, model or object, for who asks for it again and again: cheaper
+// than looking it up. Keeps no weights in memory, but the tokenizer of a model. Thread-safe.
+class EntryRef {
+ public:
+  explicit EntryRef(const ModelHandle& handle) : body_(handle.body_) {}
+
+  const std::string& model_id() const;
+  // False once the entry was evicted or unloaded. An evicted model may become ready again.
+  bool IsReady() const;
+  // Counts a use, as a request that finds the entry does. False unless it is ready.
+  bool Use() const;
+  // The same with a lease; nullopt unless it is ready.
+  std::optional<ModelLease> Lease() const;
+
+ private:
+  friend class ManagerState;
+  explicit EntryRef(std::shared_ptr<const HandleBody> body) : body_(std::move(body)) {}
 
   std::shared_ptr<const HandleBody> body_;
 };

@@ -112,6 +112,8 @@ class ModelManager {
   Status SetSettings(const std::string& model_id, const ModelSettings& settings);
   // Configuration and settings of an id, for requests without a configuration.
   Status Declare(const DeclaredModel& model);
+  // The configuration of a request without one; nullopt where that is kNotFound.
+  std::optional<ModelConfig> ConfigOf(const std::string& model_id) const;
   struct PreloadResult {
     std::string model_id;
     bool required = false;

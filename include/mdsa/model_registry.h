@@ -26,6 +26,8 @@ struct ModelInfo {
   std::shared_ptr<void>
       foreign;  // an object of the application (a Python object, for one), or null
   std::shared_ptr<void> foreign_tokenizer;
+  std::optional<EntryRef> entry;  // of either
+  SlotState state = SlotState::kReady;
   double memory_mb = 0.0;  // 1 MB = 1,000,000 bytes
   std::chrono::system_clock::time_point loaded_at;
   std::chrono::system_clock::time_point last_used;
@@ -67,6 +69,16 @@ class ModelRegistry {
   // kInvalidArgument for an empty id or a negative or non-finite size, kResourceExhausted naming
   // who is in the way if what could go does not make room.
   Result<std::vector<std::string>> Register(std::string model_id, Entry entry);
+
+  // For an object that is about to be made: evicts what Register would evict for it, and what has
+  // to go so that the machine can give `allocated_mb`. Nothing is reserved. kResourceExhausted,
+  // with nobody evicted, if what could go does not make room.
+  struct Room {
+    double memory_mb = 0.0;
+    double allocated_mb = 0.0;
+    std::string device = "cpu";
+  };
+  Status MakeRoom(const std::string& model_id, const Room& room);
 
   // Counts a use. nullopt if unknown.
   std::optional<ModelInfo> Get(std::string_view model_id);

@@ -6,6 +6,7 @@ from mdsa import errors, models
 from mdsa._native import __version__
 from mdsa.errors import MdsaError
 from mdsa.models import (
+    Lease,
     Model,
     ModelConfig,
     ModelInfo,
@@ -14,6 +15,7 @@ from mdsa.models import (
     ModelRegistry,
     ModelTier,
     QuantizationType,
+    Subscription,
     Tokenizer,
 )
 from mdsa.utils.hardware import HardwareDetector, get_hardware_info
@@ -25,6 +27,7 @@ __all__ = [
     "TIER1_TINYBERT",
     "TIER2_PHI",
     "HardwareDetector",
+    "Lease",
     "MdsaError",
     "Model",
     "ModelConfig",
@@ -34,6 +37,7 @@ __all__ = [
     "ModelRegistry",
     "ModelTier",
     "QuantizationType",
+    "Subscription",
     "Tokenizer",
     "__author__",
     "__license__",

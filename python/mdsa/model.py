@@ -60,10 +60,12 @@ class ModelOutput(dict[str, Any]):
 
 
 class Model:
-    """Made by ModelLoader.load and ModelManager.get_or_load. Thread-safe.
+    """Made by ModelLoader.load, ModelManager.get_or_load and ModelManager.lease. Thread-safe.
 
-    One from a manager stays usable while its model is evicted: the next call loads it again. After
-    an explicit unload, calls on it raise FailedPreconditionError.
+    One from get_or_load stays usable while its model is evicted: the next call loads it again.
+    After an explicit unload, calls on it raise FailedPreconditionError. One from a lease computes
+    with the memory that the lease holds; once it has ended, calls raise FailedPreconditionError.
+    An unload by force ends calls in progress with CancelledError.
     """
 
     def __init__(self, native: _native.Model, config: ModelConfig) -> None:
@@ -73,6 +75,13 @@ class Model:
         tokenizer = native.tokenizer()
         self.tokenizer = None if tokenizer is None else Tokenizer(tokenizer)
         self.config = _transformers_config(self.description)
+
+    def _over(self, lease: _native.Model) -> Model:
+        """The same model, computing with a lease."""
+        model = Model.__new__(Model)
+        model.__dict__.update(self.__dict__)
+        model._native = lease
+        return model
 
     def __call__(
         self, input_ids: Any, attention_mask: Any = None, token_type_ids: Any = None

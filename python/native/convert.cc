@@ -45,6 +45,13 @@ std::vector<std::string> ToUtf8(const nb::list& texts) {
   return result;
 }
 
+nb::object ToText(std::string_view text) {
+  nb::object result =
+      nb::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+  if (!result.is_valid()) throw nb::python_error();
+  return result;
+}
+
 std::optional<std::filesystem::path> ToPath(const std::optional<nb::bytes>& encoded) {
   if (!encoded) return std::nullopt;
   return std::string(encoded->c_str(), encoded->size());

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mdsa/model.h"
@@ -43,6 +44,8 @@ inline nb::object ToNumpy(Tensor tensor) { return ToNumpy(std::move(tensor.value
 // The UTF-8 of a str; lone surrogates become ill-formed bytes, which the tokenizers read as U+FFFD.
 std::string ToUtf8(const nb::str& text);
 std::vector<std::string> ToUtf8(const nb::list& texts);
+// A file name in a message may hold bytes that are no UTF-8: they become U+FFFD.
+nb::object ToText(std::string_view text);
 
 // What os.fsencode gives, or None.
 std::optional<std::filesystem::path> ToPath(const std::optional<nb::bytes>& encoded);

@@ -3,18 +3,13 @@
 #include <nanobind/nanobind.h>
 
 #include <new>
-#include <string_view>
 #include <system_error>
+
+#include "convert.h"
 
 namespace mdsa::python {
 namespace nb = nanobind;
 namespace {
-
-// A file name in a message may hold bytes that are no UTF-8.
-nb::object ToText(std::string_view text) {
-  return nb::steal(
-      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
-}
 
 void SetPythonError(const Error& error) {
   try {

@@ -69,6 +69,11 @@ bool OnMainThread() {
   return nb::cast<unsigned long>(main.attr("ident")) == PyThread_get_thread_ident();
 }
 
+int& CallsOfThisThread() {
+  thread_local int depth = 0;
+  return depth;
+}
+
 struct ProgressUpdate {
   std::string phase;
   std::uint64_t bytes_done = 0;
@@ -134,11 +139,13 @@ ActiveCall::ActiveCall() {
   if (calls.stop.stop_requested()) {
     throw NativeError(Error(ErrorCode::kCancelled, "the interpreter is shutting down"));
   }
+  ++CallsOfThisThread();
   const std::lock_guard lock(calls.mutex);
   ++calls.active;
 }
 
 ActiveCall::~ActiveCall() {
+  --CallsOfThisThread();
   Calls& calls = AllCalls();
   {
     const std::lock_guard lock(calls.mutex);
@@ -147,6 +154,10 @@ ActiveCall::~ActiveCall() {
   }
   StopHereAtTheEnd();
 }
+
+std::stop_token ActiveCall::stop() { return AllCalls().stop.get_token(); }
+
+bool ActiveCall::OnThisThread() { return CallsOfThisThread() > 0; }
 
 void StopCalls(std::chrono::milliseconds patience) {
   Calls& calls = AllCalls();
@@ -188,6 +199,16 @@ void RunInterruptibly(const nb::object& progress,
   }
   if (raised) throw nb::python_error(std::move(*raised));
   if (state.error) std::rethrow_exception(state.error);
+}
+
+void RunCall(bool takes_long, const std::function<void(std::stop_token)>& work) {
+  if (takes_long && OnMainThread()) {
+    RunInterruptibly(nb::none(), [&](const LoadOptions& options) { work(options.stop); });
+    return;
+  }
+  const ActiveCall active;
+  const GilRelease release;
+  work(ActiveCall::stop());
 }
 
 TokenCallback::TokenCallback(nb::object on_token)

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 
 #include "mdsa/model.h"
 #include "mdsa/model_loader.h"
@@ -51,6 +52,10 @@ class ActiveCall {
  public:
   ActiveCall();
   ~ActiveCall();
+  // Requested by StopCalls.
+  static std::stop_token stop();
+  // Whether this thread is in the middle of one: a callback of a call asks.
+  static bool OnThisThread();
   ActiveCall(const ActiveCall&) = delete;
   ActiveCall& operator=(const ActiveCall&) = delete;
 };
@@ -65,6 +70,10 @@ void StopCalls(std::chrono::milliseconds patience);
 // and is thrown once the work has ended, as is what `work` throws. Called with the GIL.
 void RunInterruptibly(const nb::object& progress,
                       const std::function<void(const LoadOptions&)>& work);
+
+// For calls without callbacks. Those that take long run as RunInterruptibly does where this thread
+// handles signals; the others run here, undisturbed, and stop only at the end of the process.
+void RunCall(bool takes_long, const std::function<void(std::stop_token)>& work);
 
 // The token sink of a generation on the calling thread. Calls `on_token` (None, or called with the
 // id; False ends the generation) and looks for signals. Made, asked and destroyed with the GIL;

@@ -29,8 +29,24 @@ std::vector<T> CopyOf(const ArrayIn<T, 2>& array) {
   return {values.begin(), values.end()};
 }
 
+// Calls of so many weights times tokens take tens of milliseconds: longer than a signal should
+// wait, and so long that running them on another thread is nothing beside it.
+constexpr double kLongCall = 4e9;
+
+bool TakesLong(const PyModel& self, std::int64_t tokens) {
+  const auto weights =
+      self.WithFacts([](const auto& model) { return model.description().parameters; });
+  return static_cast<double>(weights) * static_cast<double>(tokens) >= kLongCall;
+}
+
+std::int64_t RoughTokens(const std::vector<std::string>& texts) {
+  std::size_t bytes = 0;
+  for (const std::string& text : texts) bytes += text.size();
+  return static_cast<std::int64_t>(bytes / 4);
+}
+
 nb::dict Describe(const PyModel& self) {
-  return self.With([](const auto& model) {
+  return self.WithFacts([](const auto& model) {
     const ModelDescription& facts = model.description();
     nb::dict values;
     values["family"] = facts.family;
@@ -50,7 +66,7 @@ nb::dict Describe(const PyModel& self) {
 
 std::shared_ptr<Tokenizer> GetTokenizer(const PyModel& self) {
   // Python knows no const; the bound functions of Tokenizer are all const.
-  return self.With(
+  return self.WithFacts(
       [](const auto& model) { return std::const_pointer_cast<Tokenizer>(model.tokenizer()); });
 }
 
@@ -68,11 +84,9 @@ nb::dict Forward(const PyModel& self, const IdRows& ids, const std::optional<Mas
   input.attention_mask = own_mask;
   input.token_type_ids = own_types;
   ForwardOutput output;
-  {
-    const ActiveCall active;
-    const GilRelease release;
-    output = Unwrap(self.With([&](const auto& model) { return model.Forward(input); }));
-  }
+  RunCall(TakesLong(self, input.batch * input.tokens), [&](const std::stop_token& stop) {
+    output = Unwrap(self.With([&](const auto& model) { return model.Forward(input, stop); }));
+  });
   nb::dict values;
   if (output.last_hidden_state) {
     values["last_hidden_state"] = ToNumpy(*std::move(output.last_hidden_state));
@@ -85,22 +99,18 @@ nb::dict Forward(const PyModel& self, const IdRows& ids, const std::optional<Mas
 nb::object Embed(const PyModel& self, const nb::list& texts) {
   const std::vector<std::string> utf8 = ToUtf8(texts);
   Tensor result;
-  {
-    const ActiveCall active;
-    const GilRelease release;
-    result = Unwrap(self.With([&](const auto& model) { return model.Embed(utf8); }));
-  }
+  RunCall(TakesLong(self, RoughTokens(utf8)), [&](const std::stop_token& stop) {
+    result = Unwrap(self.With([&](const auto& model) { return model.Embed(utf8, stop); }));
+  });
   return ToNumpy(std::move(result));
 }
 
 nb::object Classify(const PyModel& self, const nb::list& texts) {
   const std::vector<std::string> utf8 = ToUtf8(texts);
   Tensor result;
-  {
-    const ActiveCall active;
-    const GilRelease release;
-    result = Unwrap(self.With([&](const auto& model) { return model.Classify(utf8); }));
-  }
+  RunCall(TakesLong(self, RoughTokens(utf8)), [&](const std::stop_token& stop) {
+    result = Unwrap(self.With([&](const auto& model) { return model.Classify(utf8, stop); }));
+  });
   return ToNumpy(std::move(result));
 }
 
@@ -118,6 +128,7 @@ nb::list Generate(const PyModel& self, const nb::list& prompts, const nb::dict& 
   const TokenSink sink = callback.sink();
   std::optional<Result<std::vector<GenerationResult>>> results;
   std::stop_source stop;  // a callback that has raised or seen a signal ends all answers
+  const std::stop_callback at_exit(ActiveCall::stop(), [&stop] { stop.request_stop(); });
   {
     const GilRelease release;
     results = self.With([&](const auto& model) {
@@ -154,18 +165,15 @@ nb::dict GenerateText(const PyModel& self, const nb::str& prompt, const nb::dict
 
 PyModel::~PyModel() { DropWithoutGil(model_); }
 
-std::size_t PyModel::memory_bytes() const {
-  if (const auto* const model = std::get_if<std::shared_ptr<const Model>>(&model_)) {
-    return (*model)->memory_bytes();
-  }
-  return std::get<ModelHandle>(model_).memory_bytes();
-}
-
 void BindModel(nb::module_& module) {
   nb::class_<PyModel>(module, "Model")
       .def("description", &Describe)
       .def("tokenizer", &GetTokenizer)
-      .def("memory_bytes", &PyModel::memory_bytes)
+      .def("entry", &PyModel::entry)
+      .def("memory_bytes",
+           [](const PyModel& self) {  // of a handle as measured, in memory or not
+             return self.WithFacts([](const auto& model) { return model.memory_bytes(); });
+           })
       .def("forward", &Forward, nb::arg("input_ids"), nb::arg("attention_mask").none(),
            nb::arg("token_type_ids").none())
       .def("embed", &Embed, nb::arg("texts"))

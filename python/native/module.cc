@@ -19,6 +19,9 @@ NB_MODULE(_native, module) {
   BindModel(module);
   BindTextStream(module);
   BindLoader(module);
+  BindLease(module);
+  BindHitMethod(module);
+  BindEvents(module);
   BindRegistry(module);
   BindManager(module);
   BindKernels(module);

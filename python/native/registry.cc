@@ -12,7 +12,9 @@
 #include "bindings.h"
 #include "error.h"
 #include "gil.h"
+#include "lease.h"
 #include "model.h"
+#include "residency.h"
 
 namespace mdsa::python {
 namespace {
@@ -21,33 +23,52 @@ double ToEpochSeconds(std::chrono::system_clock::time_point time) {
   return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
 
-nb::dict FromInfo(const ModelInfo& info) {
+nb::dict FromInfo(const PyRegistry& self, const ModelInfo& info) {
   nb::dict values;
   values["model_id"] = info.model_id;
   values["config"] = info.config ? nb::cast(info.config->ToJson()) : nb::none();
-  values["model"] = info.model ? nb::cast(PyModel(std::shared_ptr<const Model>(info.model)))
-                               : nb::object(nb::none());
+  values["model"] = info.model ? nb::cast(PyModel(*info.model)) : nb::object(nb::none());
+  values["entry"] = info.entry ? nb::cast(*info.entry) : nb::object(nb::none());
   values["foreign"] = info.foreign ? nb::borrow(static_cast<PyObject*>(info.foreign.get()))
                                    : nb::object(nb::none());
   values["memory_mb"] = info.memory_mb;
   values["loaded_at"] = ToEpochSeconds(info.loaded_at);
   values["last_used"] = ToEpochSeconds(info.last_used);
   values["use_count"] = info.use_count;
+  values["leases"] = info.leases;
+  values["state"] = std::string(SlotStateName(info.state));
+  values["pinned"] = info.settings.pinned;
+  values["time_to_live"] =
+      FromTimeToLive(info.settings.time_to_live ? info.settings.time_to_live : self.time_to_live);
   return values;
 }
 
-nb::object FromOptionalInfo(const std::optional<ModelInfo>& info) {
-  return info ? nb::object(FromInfo(*info)) : nb::object(nb::none());
+nb::object FromOptionalInfo(const PyRegistry& self, const std::optional<ModelInfo>& info) {
+  return info ? nb::object(FromInfo(self, *info)) : nb::object(nb::none());
 }
 
 // `object` stands for the model; an entry of Python always is one.
 std::vector<std::string> Register(const PyRegistry& self, std::string model_id, nb::object object,
-                                  double memory_mb) {
+                                  double memory_mb, std::string device) {
   ModelRegistry::Entry entry;
   entry.foreign = ShareObject(std::move(object));
   entry.memory_mb = memory_mb;
+  entry.device = std::move(device);
   const GilRelease release;
   return Unwrap(self.registry->Register(std::move(model_id), std::move(entry)));
+}
+
+void MakeRoom(const PyRegistry& self, const std::string& model_id, double memory_mb,
+              double allocated_mb, std::string device) {
+  const GilRelease release;
+  Unwrap(self.registry->MakeRoom(model_id, {memory_mb, allocated_mb, std::move(device)}));
+}
+
+// None if there is no such entry.
+std::optional<PyLease> LeaseEntry(const PyRegistry& self, const std::string& model_id) {
+  Result<ModelLease> lease = self.registry->Lease(model_id);
+  if (!lease && lease.error().code() == ErrorCode::kNotFound) return std::nullopt;
+  return PyLease(Unwrap(std::move(lease)));
 }
 
 bool Unregister(const PyRegistry& self, const std::string& model_id) {
@@ -63,7 +84,7 @@ void Clear(const PyRegistry& self) {
 nb::dict GetStats(const PyRegistry& self) {
   const RegistryStats stats = self.registry->GetStats();
   nb::list models;
-  for (const ModelInfo& info : stats.models) models.append(FromInfo(info));
+  for (const ModelInfo& info : stats.models) models.append(FromInfo(self, info));
   nb::dict values;
   values["models_loaded"] = stats.models_loaded;
   values["max_models"] = stats.max_models;
@@ -118,17 +139,21 @@ void BindRegistry(nb::module_& module) {
             new (self) PyRegistry(Unwrap(ModelRegistry::Create(max_models)));
           },
           nb::arg("max_models"))
-      .def("register", &Register, nb::arg("model_id"), nb::arg("object"), nb::arg("memory_mb"))
+      .def("register", &Register, nb::arg("model_id"), nb::arg("object"), nb::arg("memory_mb"),
+           nb::arg("device"))
+      .def("make_room", &MakeRoom, nb::arg("model_id"), nb::arg("memory_mb"),
+           nb::arg("allocated_mb"), nb::arg("device"))
+      .def("lease", &LeaseEntry, nb::arg("model_id"))
       .def(
           "get",
           [](const PyRegistry& self, const std::string& id) {
-            return FromOptionalInfo(self.registry->Get(id));
+            return FromOptionalInfo(self, self.registry->Get(id));
           },
           nb::arg("model_id"))
       .def(
           "peek",
           [](const PyRegistry& self, const std::string& id) {
-            return FromOptionalInfo(self.registry->Peek(id));
+            return FromOptionalInfo(self, self.registry->Peek(id));
           },
           nb::arg("model_id"))
       .def(

@@ -110,6 +110,19 @@ void HitTable::Clear() {
   }
 }
 
+bool HitTable::Use(ModelSlot& slot) {
+  if (slot.state() != SlotState::kReady) return false;
+  Copy& copy = OfThisThread();
+  std::int64_t stamp = 0;
+  {
+    const MutexLock lock(copy.mutex);
+    stamp = Stamp(copy);
+    ++copy.hit_count;
+  }
+  slot.NoteUse(stamp);
+  return true;
+}
+
 void HitTable::NoteUse(ModelSlot& slot) {
   Copy& copy = OfThisThread();
   std::int64_t stamp = 0;

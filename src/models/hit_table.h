@@ -37,6 +37,8 @@ class HitTable {
   void Remove(std::string_view id);
   void Clear();
 
+  // The same for who has the slot already: false unless it is ready. Counts a use.
+  bool Use(ModelSlot& slot);
   // Counts a use of a slot by this thread that is no hit.
   void NoteUse(ModelSlot& slot);
   // Brings what is known here of the use of all slots into the slots; returns the number of hits

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "models/manager_state.h"
+#include "models/running_calls.h"
 
 namespace mdsa {
 ModelEvent ManagerState::EventOf(ModelEvent::Kind kind, const ResidencyRecord& record) const {
@@ -36,6 +37,7 @@ void ManagerState::Free(Victims victims) {
   if (victims.empty()) return;
   for (const Residency::Victim& victim : victims) {
     // Nobody else reads the object of a slot that is unloading.
+    const Freeing freeing;
     const ModelSlot::Object object = victim.record->slot->TakeObject();
   }
   if (source_.trim) source_.trim();

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "models/config_conflict.h"
 #include "models/manager_state.h"
+#include "models/running_calls.h"
 
 namespace mdsa {
 namespace {
@@ -21,15 +22,16 @@ bool IsResident(const ResidencyRecord& record) {
   return !record.closing && (state == SlotState::kReady || state == SlotState::kDraining);
 }
 
-Status CheckEntry(std::string_view model_id, const ModelRegistry::Entry& entry) {
+Status CheckEntry(std::string_view model_id, double memory_mb) {
   if (model_id.empty()) return Err(ErrorCode::kInvalidArgument, "model_id must not be empty");
-  if (!std::isfinite(entry.memory_mb) || entry.memory_mb < 0 || entry.memory_mb > 1e12) {
+  if (!std::isfinite(memory_mb) || memory_mb < 0 || memory_mb > 1e12) {
     return Err(ErrorCode::kInvalidArgument,
-               "memory_mb of '{}' must be a number from 0 to 10^12, not {}", model_id,
-               entry.memory_mb);
+               "memory_mb of '{}' must be a number from 0 to 10^12, not {}", model_id, memory_mb);
   }
   return {};
 }
+
+std::uint64_t Bytes(double mb) { return static_cast<std::uint64_t>(std::llround(mb * 1e6)); }
 
 std::vector<RecordPtr> InOrder(std::vector<RecordPtr> records) {
   std::erase_if(records, [](const RecordPtr& record) { return !IsResident(*record); });
@@ -41,10 +43,10 @@ std::vector<RecordPtr> InOrder(std::vector<RecordPtr> records) {
 
 Result<std::vector<std::string>> ManagerState::Register(std::string model_id,
                                                         ModelRegistry::Entry entry) {
-  MDSA_TRY(CheckEntry(model_id, entry));
+  MDSA_TRY(CheckEntry(model_id, entry.memory_mb));
   const Afterwards afterwards(*this);
   std::vector<std::string> evicted;
-  const auto bytes = static_cast<std::uint64_t>(std::llround(entry.memory_mb * 1e6));
+  const std::uint64_t bytes = Bytes(entry.memory_mb);
   while (true) {
     Victims victims;
     {
@@ -52,7 +54,10 @@ Result<std::vector<std::string>> ManagerState::Register(std::string model_id,
       if (closed_)
         return Err(ErrorCode::kFailedPrecondition, "the manager of '{}' is gone", model_id);
       RecordPtr record = residency_.Find(model_id);
-      if (record != nullptr && (HoldsMemory(record->slot->state()))) {
+      // One that is being freed is gone already, unless it shall come back.
+      const bool is_going = record != nullptr && !flights_.contains(model_id) &&
+                            record->slot->state() == SlotState::kUnloading;
+      if (record != nullptr && HoldsMemory(record->slot->state()) && !is_going) {
         return Err(ErrorCode::kAlreadyExists,
                    "a model with the id '{}' is registered; unregister it first", model_id);
       }
@@ -67,13 +72,54 @@ Result<std::vector<std::string>> ManagerState::Register(std::string model_id,
         return evicted;
       }
       residency_.Close(record);
-      if (step.victims.empty()) return std::unexpected(std::move(step.error));
+      if (step.victims.empty()) {
+        if (step.kind == Residency::Step::Kind::kWait && AwaitFreeing()) continue;
+        return std::unexpected(std::move(step.error));
+      }
       AnnounceVictims(step.victims);
       victims = std::move(step.victims);
       for (const Residency::Victim& victim : victims) evicted.push_back(victim.record->id());
     }
     Free(std::move(victims));
   }
+}
+
+Status ManagerState::MakeRoom(const std::string& model_id, const ModelRegistry::Room& room) {
+  MDSA_TRY(CheckEntry(model_id, room.memory_mb));
+  MDSA_TRY(CheckEntry(model_id, room.allocated_mb));
+  const Afterwards afterwards(*this);
+  const bool on_host = room.device == "cpu";
+  const Residency::Demand demand{Bytes(room.memory_mb), on_host ? Bytes(room.allocated_mb) : 0, 1};
+  while (true) {
+    const auto machine =
+        on_host && source_.machine_bytes ? source_.machine_bytes() : std::optional<std::uint64_t>();
+    Victims victims;
+    {
+      const MutexLock lock(mutex_);
+      static_cast<void>(hits_.Collect());
+      // Stands for the object for as long as this lock is held; nobody finds it.
+      const auto record = std::make_shared<ResidencyRecord>(model_id);
+      record->device = room.device;
+      Residency::Step step =
+          residency_.TryAtOnce(record, demand, clock_.Now(), EvictionReason::kBytes, machine);
+      if (step.kind == Residency::Step::Kind::kGranted) return {};
+      if (step.victims.empty()) {
+        if (step.kind == Residency::Step::Kind::kWait && AwaitFreeing()) continue;
+        return std::unexpected(std::move(step.error));
+      }
+      AnnounceVictims(step.victims);
+      victims = std::move(step.victims);
+    }
+    Free(std::move(victims));
+  }
+}
+
+bool ManagerState::AwaitFreeing() {
+  if (FreesOnThisThread() || !residency_.IsFreeing()) return false;
+  const std::uint64_t seen = version_;
+  const auto deadline = Later(clock_.Now(), residency_.options().wait_timeout);
+  return clock_.WaitUntil(mutex_, changed_, {}, deadline,
+                          [&]() MDSA_REQUIRES(mutex_) { return version_ != seen; });
 }
 
 void ManagerState::PublishRegistered(const RecordPtr& record, ModelRegistry::Entry& entry,
@@ -103,9 +149,11 @@ ModelInfo ManagerState::InfoOf(const RecordPtr& record, bool with_objects) const
   const ModelSlot::Object& object = record->slot->object();
   if (with_objects && object.model != nullptr) info.model = ModelHandle(record->body);
   if (with_objects) {
+    info.entry = EntryRef(record->body);
     info.foreign = object.foreign;
     info.foreign_tokenizer = object.foreign_tokenizer;
   }
+  info.state = record->slot->state();
   info.memory_mb = Mb(record->model_bytes);
   info.loaded_at = record->loaded_at;
   const nanoseconds idle = clock_.Now().time_since_epoch() - nanoseconds(record->slot->last_use());
@@ -239,6 +287,12 @@ Status ManagerState::Declare(const DeclaredModel& model) {
   const MutexLock lock(mutex_);
   declared_.insert_or_assign(model.id, model);
   return {};
+}
+
+std::optional<ModelConfig> ManagerState::ConfigOf(const std::string& model_id) const {
+  const MutexLock lock(mutex_);
+  const auto config = ConfigFor({model_id}, residency_.Find(model_id).get());
+  return config ? std::optional(**config) : std::nullopt;
 }
 
 std::vector<DeclaredModel> ManagerState::declared() const {

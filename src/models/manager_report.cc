@@ -99,6 +99,10 @@ Result<ResidencyExplanation> ManagerState::Explain(const std::string& model_id,
         MDSA_TRY(CheckSameModel(model_id, *record->config, *config));
       }
       explanation.verdict = Verdict::kResident;
+      if (record->is_foreign()) {
+        explanation.reason = SentenceOf(explanation, {});
+        return explanation;
+      }
     }
   }
   if (source_.needs == nullptr) {

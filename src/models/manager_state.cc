@@ -90,6 +90,13 @@ Result<ModelLease> ManagerState::LeaseAgain(std::shared_ptr<ManagerState> manage
   return ModelLease(std::move(manager), std::move(fresh));
 }
 
+std::optional<ModelLease> ManagerState::TryLeaseAgain(std::shared_ptr<ManagerState> manager,
+                                                      const HandleBodyPtr& body) {
+  if (!body->slot->TryLease()) return std::nullopt;
+  static_cast<void>(manager->hits_.Use(*body->slot));
+  return ModelLease(std::move(manager), body);
+}
+
 Result<HandleBodyPtr> ManagerState::Obtain(const Wanted& wanted, const RequestOptions& options) {
   if (wanted.model_id.empty()) {
     return Err(ErrorCode::kInvalidArgument, "model_id must not be empty");

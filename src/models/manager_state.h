@@ -82,6 +82,10 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   static Result<ModelLease> LeaseAgain(std::shared_ptr<ManagerState> manager,
                                        const HandleBodyPtr& body, const RequestOptions& options)
       MDSA_EXCLUDES(manager->mutex_);
+  // For who has found the entry before: without a lock, and only while it is ready.
+  bool UseAgain(ModelSlot& slot) { return hits_.Use(slot); }
+  static std::optional<ModelLease> TryLeaseAgain(std::shared_ptr<ManagerState> manager,
+                                                 const HandleBodyPtr& body);
   void ReturnLease(ModelSlot& slot) MDSA_EXCLUDES(mutex_);
   Result<UnloadResult> Unload(std::string_view model_id, const UnloadOptions& options)
       MDSA_EXCLUDES(mutex_);
@@ -93,6 +97,8 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
 
   // --- the registry's side; see ModelRegistry ---
   Result<std::vector<std::string>> Register(std::string model_id, ModelRegistry::Entry entry)
+      MDSA_EXCLUDES(mutex_);
+  Status MakeRoom(const std::string& model_id, const ModelRegistry::Room& room)
       MDSA_EXCLUDES(mutex_);
   std::optional<ModelInfo> Get(std::string_view model_id) MDSA_EXCLUDES(mutex_);
   std::optional<ModelInfo> Peek(std::string_view model_id) MDSA_EXCLUDES(mutex_);
@@ -110,6 +116,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   Status SetSettings(const std::string& model_id, const ModelSettings& settings)
       MDSA_EXCLUDES(mutex_);
   Status Declare(const DeclaredModel& model) MDSA_EXCLUDES(mutex_);
+  std::optional<ModelConfig> ConfigOf(const std::string& model_id) const MDSA_EXCLUDES(mutex_);
   std::vector<DeclaredModel> declared() const MDSA_EXCLUDES(mutex_);
   Result<ResidencyExplanation> Explain(const std::string& model_id, const ModelConfig* config)
       MDSA_EXCLUDES(mutex_);
@@ -237,6 +244,8 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   Status StartHousekeeper() MDSA_REQUIRES(mutex_);
   void PublishRegistered(const RecordPtr& record, ModelRegistry::Entry& entry, std::uint64_t bytes)
       MDSA_REQUIRES(mutex_);
+  // Waits while something else is being freed; false if nothing is, or this thread frees something.
+  bool AwaitFreeing() MDSA_REQUIRES(mutex_);
   ModelInfo InfoOf(const RecordPtr& record, bool with_objects) const MDSA_REQUIRES(mutex_);
 
   const ModelSource source_;

@@ -114,6 +114,20 @@ Result<ModelLease> ModelHandle::Lease(const RequestOptions& options) const {
   return ManagerState::LeaseAgain(std::move(manager), body_, options);
 }
 
+const std::string& EntryRef::model_id() const { return body_->slot->id(); }
+bool EntryRef::IsReady() const { return body_->slot->state() == SlotState::kReady; }
+
+bool EntryRef::Use() const {
+  const std::shared_ptr<ManagerState> manager = body_->manager.lock();
+  return manager != nullptr && manager->UseAgain(*body_->slot);
+}
+
+std::optional<ModelLease> EntryRef::Lease() const {
+  std::shared_ptr<ManagerState> manager = body_->manager.lock();
+  if (manager == nullptr) return std::nullopt;
+  return ManagerState::TryLeaseAgain(std::move(manager), body_);
+}
+
 template <typename Holder>
 Result<ForwardOutput> ModelCalls<Holder>::Forward(const ForwardInput& input,
                                                   std::stop_token stop) const {

@@ -150,6 +150,10 @@ Status ModelManager::SetSettings(const std::string& model_id, const ModelSetting
 
 Status ModelManager::Declare(const DeclaredModel& model) { return state_->Declare(model); }
 
+std::optional<ModelConfig> ModelManager::ConfigOf(const std::string& model_id) const {
+  return state_->ConfigOf(model_id);
+}
+
 std::vector<ModelManager::PreloadResult> ModelManager::Preload(const RequestOptions& options) {
   std::vector<DeclaredModel> models = state_->declared();
   std::erase_if(models, [](const DeclaredModel& model) { return !model.preload; });

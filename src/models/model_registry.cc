@@ -23,6 +23,10 @@ Result<std::vector<std::string>> ModelRegistry::Register(std::string model_id, E
   return state_->Register(std::move(model_id), std::move(entry));
 }
 
+Status ModelRegistry::MakeRoom(const std::string& model_id, const Room& room) {
+  return state_->MakeRoom(model_id, room);
+}
+
 std::optional<ModelInfo> ModelRegistry::Get(std::string_view model_id) {
   return state_->Get(model_id);
 }

@@ -136,7 +136,8 @@ class Residency {
   // The same for one that does not queue: an application's object that is there already; with
   // demand.models 0, a call, or the missing bytes of a model that measured more than was reserved.
   Step TryAtOnce(const RecordPtr& record, const Demand& demand, TimePoint now,
-                 EvictionReason because_of_bytes);
+                 EvictionReason because_of_bytes,
+                 std::optional<std::uint64_t> machine_bytes = std::nullopt);
   // What Try would say to a new request, with nothing changed.
   ResidencyDecision Ask(std::string_view id, std::string_view device, const Demand& demand,
                         TimePoint now, std::optional<std::uint64_t> machine_bytes,

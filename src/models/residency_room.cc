@@ -111,8 +111,9 @@ Residency::Step Residency::Try(Ticket ticket, TimePoint now,
 }
 
 Residency::Step Residency::TryAtOnce(const RecordPtr& record, const Demand& demand, TimePoint now,
-                                     EvictionReason because_of_bytes) {
-  return Decide({0, record, demand, now}, false, now, std::nullopt, because_of_bytes);
+                                     EvictionReason because_of_bytes,
+                                     std::optional<std::uint64_t> machine_bytes) {
+  return Decide({0, record, demand, now}, false, now, machine_bytes, because_of_bytes);
 }
 
 Residency::Step Residency::Decide(const Request& request, bool queued, TimePoint now,

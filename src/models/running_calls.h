@@ -27,4 +27,19 @@ class RunningCall {
   RunningCall& operator=(const RunningCall&) = delete;
 };
 
+// Whoever frees an object runs its destructor, which may be the application's and call the manager.
+inline int& FreeingOfThisThread() {
+  thread_local int depth = 0;
+  return depth;
+}
+inline bool FreesOnThisThread() { return FreeingOfThisThread() > 0; }
+
+class Freeing {
+ public:
+  Freeing() { ++FreeingOfThisThread(); }
+  ~Freeing() { --FreeingOfThisThread(); }
+  Freeing(const Freeing&) = delete;
+  Freeing& operator=(const Freeing&) = delete;
+};
+
 }  // namespace mdsa

@@ -347,3 +347,85 @@ def test_progress_is_reported_on_the_calling_thread(real_config):
     _, phase, done, total = calls[-1]
     # The source may hold tensors that the model does not need.
     assert phase == "convert" and 0.99 * total < done <= total
+
+
+def test_a_load_that_failed_is_not_repeated_at_once(tmp_path):
+    config = ModelConfig.for_tier1(str(tmp_path / "later"))
+    manager = ModelManager(retry_delay=600, max_retry_delay=600)
+    with pytest.raises(errors.NotFoundError, match="Model loading failed"):
+        manager.get_or_load("a", config)
+    with pytest.raises(errors.NotFoundError, match="not repeated for another"):
+        manager.get_or_load("a", config)
+    assert manager.metrics()["load_failures"] == 1
+    assert manager.metrics()["retries_refused"] == 1
+
+
+def test_a_load_may_be_repeated_at_once(real_config, tmp_path):
+    link = tmp_path / "model"
+    manager = ModelManager(retry_delay=0)
+    config = ModelConfig.for_tier1(str(link))
+    with pytest.raises(errors.NotFoundError):
+        manager.get_or_load("a", config)
+    link.symlink_to(real_config.model_name)
+    assert manager.get_or_load("a", config)[0].embed("text").shape == (1, 384)
+
+
+def test_a_wait_for_a_load_may_end(real_config):
+    manager = ModelManager()
+    with pytest.raises(errors.DeadlineExceededError, match="Model loading failed: timed out"):
+        manager.get_or_load("a", real_config, timeout=0)
+    with pytest.raises(errors.InvalidArgumentError, match="timeout"):
+        manager.get_or_load("a", real_config, timeout=-1)
+    assert manager.get_or_load("a", real_config, timeout=60)
+
+
+def test_an_idle_model_goes_for_an_object_that_needs_its_memory(real_config):
+    manager = ModelManager(max_memory="200MB")
+    manager.get_or_load("real", real_config)
+    manager.loader = StandInLoader(size_mb=150.0)
+    order = []
+    manager.loader.load = lambda config: order.append(manager.list_models()) or ("object", None)
+    assert manager.get_or_load("a", CONFIG) == ("object", None)
+    assert order == [[]]  # it went before the object came
+    assert manager.list_models() == ["a"]
+    manager.loader.size_mb = 250.0
+    with pytest.raises(MemoryError, match="Insufficient memory"):
+        manager.get_or_load("b", CONFIG)
+    assert manager.list_models() == ["a"]  # nobody went for nothing
+
+
+def test_an_object_that_would_not_fit_the_machine_is_not_loaded(manager):
+    total_mb = _native.detect_hardware()["total_memory_bytes"] / 1e6
+    manager.loader.size_mb = 2 * total_mb
+    with pytest.raises(MemoryError, match="Insufficient memory.* MB"):
+        manager.get_or_load("a", CONFIG)
+    assert manager.loader.loads == []
+
+
+def test_a_check_of_the_caller_has_the_say(manager):
+    manager.loader.size_mb = 2 * _native.detect_hardware()["total_memory_bytes"] / 1e6
+    manager._check_memory_availability = lambda *arguments: True
+    manager.get_or_load("a", CONFIG)
+    assert manager.list_models() == ["a"]
+
+
+def test_objects_and_models_share_the_memory(real_config):
+    manager = ModelManager(max_memory="200MB")
+    manager.registry.register("object", None, object(), None, 150.0)
+    manager.get_or_load("real", real_config)
+    assert manager.list_models() == ["real"]
+    manager.registry.register("object", None, object(), None, 150.0)
+    assert manager.list_models() == ["object"]
+    with pytest.raises(MemoryError):
+        manager.registry.register("another", None, object(), None, 250.0)
+    assert manager.list_models() == ["object"]
+
+
+def test_the_registry_s_model_keeps_no_memory(real_config):
+    manager = ModelManager(max_models=1)
+    manager.get_or_load("a", real_config)
+    info = manager.registry.peek("a")
+    manager.get_or_load("b", real_config)
+    assert manager.list_models() == ["b"]
+    assert info.model.embed("text").shape == (1, 384)
+    assert manager.list_models() == ["a"]

@@ -201,6 +201,27 @@ def test_ctrl_c_stops_a_stream(smollm2):
     assert stream.finish_reason == "cancelled"
 
 
+@pytest.mark.parametrize("what", ["embed", "forward"])
+def test_ctrl_c_stops_a_long_call(no_preemption, minilm_dir, what):
+    config = ModelConfig.for_tier1(minilm_dir, max_length=512, batch_size=64)
+    model, tokenizer = ModelLoader().load(config)
+    texts = ["some words " * 250] * 64
+    inputs = tokenizer(texts, truncation=True, max_length=512, return_tensors="np")
+    go, finished = threading.Semaphore(0), []
+
+    def send():
+        go.acquire()  # then the main thread has released the GIL, which it does inside the call
+        interrupt_this_process()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        go.release()
+        finished.append(model.embed(texts) if what == "embed" else model(**inputs))
+    thread.join()
+    assert finished == []
+
+
 def test_ctrl_c_stops_a_load(smollm2_hf):
     config = ModelConfig.for_tier3(smollm2_hf)
     seen = []

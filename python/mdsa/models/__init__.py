@@ -5,6 +5,8 @@ from typing import Any
 from mdsa.model import Model
 from mdsa.models import config as _config
 from mdsa.models.config import ModelConfig, ModelTier, QuantizationType
+from mdsa.models.events import Subscription
+from mdsa.models.lease import Lease
 from mdsa.models.loader import ModelLoader
 from mdsa.models.manager import ModelManager
 from mdsa.models.registry import ModelInfo, ModelRegistry
@@ -13,6 +15,7 @@ from mdsa.tokenizer import Tokenizer
 __all__ = [
     "TIER1_TINYBERT",
     "TIER2_PHI",
+    "Lease",
     "Model",
     "ModelConfig",
     "ModelInfo",
@@ -21,6 +24,7 @@ __all__ = [
     "ModelRegistry",
     "ModelTier",
     "QuantizationType",
+    "Subscription",
     "Tokenizer",
 ]
 

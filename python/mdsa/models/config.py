@@ -65,6 +65,11 @@ class ModelConfig:
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Kept and reported, not interpreted."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        # Whoever has checked this configuration sees by the stamp whether it has changed since.
+        object.__setattr__(self, "_stamp", object())
+
     def __post_init__(self) -> None:
         _native.check_config(self._to_json())
         self.tier = ModelTier(self.tier)

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import time
+import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from mdsa.model import Model
 from mdsa.models.config import ModelConfig
 
 _PRESSURE = 0.7  # of the limit; a warning, it evicts nothing
+_STATE_FIELDS = ("leases", "pinned", "time_to_live", "state")
+_STAMPS = 4  # configurations that are remembered to fit one loaded model
 
 
 @dataclasses.dataclass
@@ -29,6 +32,13 @@ class ModelInfo:
     last_used: float = dataclasses.field(default_factory=time.time)
     use_count: int = 0
     memory_mb: float = 0.0
+    leases: int = 0
+    """Calls that use it now."""
+    pinned: bool = False
+    time_to_live: float | None = None
+    """Seconds that it may stay unused; None: it stays."""
+    state: str = "ready"
+    """"ready", or "draining" when it takes no new calls."""
 
     def mark_used(self) -> None:
         """Counts a use on this object. Entries of a registry are counted by its get()."""
@@ -49,6 +59,10 @@ class ModelInfo:
             "use_count": self.use_count,
             "memory_mb": self.memory_mb,
             "age_seconds": time.time() - self.load_time,
+            "leases": self.leases,
+            "pinned": self.pinned,
+            "time_to_live": self.time_to_live,
+            "state": self.state,
         }
 
 
@@ -61,12 +75,14 @@ class ModelRegistry:
 
     def __init__(self, max_models: int = 2) -> None:
         self._native = _native.ModelRegistry(max_models)
+        self._hits = HitCache()
 
     @classmethod
-    def _over(cls, native: _native.ModelRegistry) -> ModelRegistry:
+    def _over(cls, native: _native.ModelRegistry, hits: HitCache) -> ModelRegistry:
         """A view of a registry that the C++ library owns."""
         registry = cls.__new__(cls)
         registry._native = native
+        registry._hits = hits
         return registry
 
     def register(
@@ -77,10 +93,20 @@ class ModelRegistry:
         tokenizer: Any = None,
         memory_mb: float = 0.0,
     ) -> ModelInfo:
-        """Adds an entry; registering is not a use. A known id is an AlreadyExistsError."""
+        """Adds an entry; registering is not a use. A known id is an AlreadyExistsError.
+
+        It counts for the memory of `config.device`. At a limit, entries that nobody uses are
+        evicted; ResourceExhaustedError, naming who is in the way, if that does not make room.
+        """
         info = ModelInfo(model_id, config, model, tokenizer, memory_mb=memory_mb)
-        self._native.register(model_id, info, memory_mb)
+        self._register(model_id, info)
         return info
+
+    def _register(self, model_id: str, info: ModelInfo) -> None:
+        try:
+            self._native.register(model_id, info, info.memory_mb, memory_device(info.config))
+        finally:
+            self._hits.drop_stale()
 
     def get(self, model_id: str) -> ModelInfo | None:
         """The entry, counting a use; None if there is none."""
@@ -95,7 +121,10 @@ class ModelRegistry:
 
     def unregister(self, model_id: str) -> bool:
         """False if there is no such entry. Calls in progress keep the model until they end."""
-        return self._native.unregister(model_id)
+        try:
+            return self._native.unregister(model_id)
+        finally:
+            self._hits.drop_stale()
 
     def list_models(self) -> list[str]:
         """Ids in the order of registration."""
@@ -103,6 +132,7 @@ class ModelRegistry:
 
     def clear(self) -> None:
         self._native.clear()
+        self._hits.drop_stale()
 
     def check_memory_pressure(self) -> bool:
         """True when the registry is 70 % full or more."""
@@ -144,6 +174,8 @@ class ModelRegistry:
             info = entry["foreign"]
             info.load_time, info.last_used = entry["loaded_at"], entry["last_used"]
             info.use_count, info.memory_mb = entry["use_count"], entry["memory_mb"]
+            for name in _STATE_FIELDS:
+                setattr(info, name, entry[name])
             return info
         return _snapshot(entry)
 
@@ -172,7 +204,7 @@ class _ModelsView(MutableMapping[str, Any]):
     def __setitem__(self, model_id: str, value: Any) -> None:
         self._registry.unregister(model_id)
         if isinstance(value, ModelInfo):
-            self._registry._native.register(model_id, value, value.memory_mb)
+            self._registry._register(model_id, value)
         else:
             self._registry.register(model_id, None, value)
 
@@ -192,13 +224,13 @@ def iso_time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
 
 
-def config_of(entry: dict[str, Any]) -> ModelConfig | None:
-    """The configuration in an entry of the C++ library."""
-    return None if entry["config"] is None else ModelConfig.from_dict(json.loads(entry["config"]))
+def config_from_json(text: str) -> ModelConfig:
+    """A configuration as the C++ library writes it."""
+    return ModelConfig.from_dict(json.loads(text))
 
 
 def _snapshot(entry: dict[str, Any]) -> ModelInfo:
-    config = config_of(entry)
+    config = None if entry["config"] is None else config_from_json(entry["config"])
     native = entry["model"]
     model = None if native is None else Model(native, config)
     return ModelInfo(
@@ -210,4 +242,51 @@ def _snapshot(entry: dict[str, Any]) -> ModelInfo:
         last_used=entry["last_used"],
         use_count=entry["use_count"],
         memory_mb=entry["memory_mb"],
+        **{name: entry[name] for name in _STATE_FIELDS},
     )
+
+
+class HitCache(dict[str, tuple[Any, ...]]):
+    """What ModelManager.get_or_load answers at once: see python/native/hit_method.cc.
+
+    Objects of the application are kept by weak reference, so that they go with their entry; models
+    of this library, which take no memory themselves but for the tokenizer, by drop_stale.
+    """
+
+    _all: weakref.WeakValueDictionary[int, HitCache] = weakref.WeakValueDictionary()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all[id(self)] = self
+
+    def remember(
+        self, model_id: str, entry: _native.EntryRef, answer: Any, config: ModelConfig | None
+    ) -> None:
+        """`config` is the caller's, checked; None: it gave none."""
+        default, pairs = answer, ()
+        known = self.get(model_id)
+        if known is not None and known[0].is_ready():
+            default, pairs = (answer if config is None else known[1]), known[2:]
+        if config is not None:
+            pairs = (config._stamp, answer, *pairs[: 2 * _STAMPS - 2])
+        self[model_id] = (entry, default, *pairs)
+        if not entry.is_ready():  # gone meanwhile, and nobody has seen it here
+            self.pop(model_id, None)
+
+    def drop_stale(self) -> None:
+        """Forgets what is not in memory any more."""
+        for model_id, hit in list(self.items()):
+            if not hit[0].is_ready():
+                self.pop(model_id, None)
+
+
+def drop_stale_hits() -> None:
+    """The native module has this called after an eviction."""
+    for hits in list(HitCache._all.values()):
+        hits.drop_stale()
+
+
+def memory_device(config: Any) -> str:
+    """Whose memory a model of that configuration takes, as the library names devices."""
+    device = str(getattr(config, "device", "cpu"))
+    return {"cuda": "cuda:0", "auto": "cpu"}.get(device, device)
