@@ -12,7 +12,6 @@ from typing import Any
 from mdsa import _native
 from mdsa.errors import (
     AlreadyExistsError,
-    InvalidArgumentError,
     MdsaError,
     ResourceExhaustedError,
     as_load_error,
@@ -22,6 +21,7 @@ from mdsa.model import Model
 from mdsa.models.config import ModelConfig, as_model_config
 from mdsa.models.events import EventCallback, Subscription
 from mdsa.models.lease import Lease
+from mdsa.models.limits import MemorySize, limit_options
 from mdsa.models.loader import LoadBar, ModelLoader, Progress
 from mdsa.models.registry import (
     HitCache,
@@ -35,9 +35,6 @@ from mdsa.models.registry import (
 _HEADROOM = 1.1  # the one margin of the memory check over an estimate
 _MAX_MB = 1e12
 _EVENTS_KEPT = 10_000  # for a subscriber who is slower than the manager
-
-MemorySize = int | float | str
-"""Bytes as an int, a share of the machine's memory as a float in (0, 1], or "8GB", "6.5 GiB", "70%"."""
 
 
 class ModelManager:
@@ -76,24 +73,18 @@ class ModelManager:
         doubled at each further failure up to max_retry_delay. Longer waits than report_waits_after
         are events.
         """
-        options: dict[str, Any] = {
-            "max_models": max_models,
-            "min_residency": min_residency,
-            "max_queue_wait": max_queue_wait,
-            "wait_timeout": wait_timeout,
-            "retry_delay": retry_delay,
-            "max_retry_delay": max_retry_delay,
-            "report_waits_after": report_waits_after,
-        }
-        if max_memory is not None:
-            options["max_memory"] = _memory_size(max_memory, "max_memory")
-        if max_device_memory is not None:
-            options["max_device_memory"] = {
-                device: _memory_size(size, f"max_device_memory of {device!r}")
-                for device, size in max_device_memory.items()
-            }
-        if time_to_live is not None:
-            options["time_to_live"] = time_to_live
+        options = limit_options(
+            max_memory,
+            max_device_memory,
+            time_to_live,
+            max_models=max_models,
+            min_residency=min_residency,
+            max_queue_wait=max_queue_wait,
+            wait_timeout=wait_timeout,
+            retry_delay=retry_delay,
+            max_retry_delay=max_retry_delay,
+            report_waits_after=report_waits_after,
+        )
         given = None if cache_dir is None else os.path.expanduser(os.fsencode(cache_dir))
         self._start(_native.ModelManager.make(options, given), cache_dir)
 
@@ -472,15 +463,6 @@ class _Flight:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.error: Exception | None = None
-
-
-def _memory_size(size: MemorySize, name: str) -> float | str:
-    """As the native module takes it: a share, or the text of anything else."""
-    if isinstance(size, bool) or not isinstance(size, int | float | str):
-        raise InvalidArgumentError(
-            f"{name} must be bytes (an int), a share (a float) or a text, not {size!r}"
-        )
-    return size if isinstance(size, float) else str(size)
 
 
 def _answer(hit: tuple[Any, ...], config: Any) -> tuple[Any, Any] | None:
