@@ -106,10 +106,11 @@ bench: venv-test build
 	@$(RUN_PYTHON) bench/compare.py
 
 # Medians of repetitions, for a machine is seldom quiet.
-bench-residency: packages-test configure
+bench-residency: venv-test build
 	@$(CMAKE) --build $(RELEASE) -j $(JOBS) --target residency_bench
 	@$(RELEASE)/bench/residency_bench --benchmark_repetitions=5 --benchmark_report_aggregates_only=true \
 	  --benchmark_min_time=0.2
+	@$(RUN_PYTHON) bench/hit.py
 
 check: packages-test
 	@scripts/check.sh
