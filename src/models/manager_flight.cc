@@ -32,11 +32,26 @@ void ManagerState::RunFlight(const FlightPtr& flight) noexcept {
   try {
     Fly(flight);
   } catch (...) {
-    FailLoad(flight, std::move(flight->out_of_memory));
+    FailForMemory(flight);
   }
   events_.Deliver();
   const MutexLock lock(mutex_);
   ended_.splice(ended_.end(), running_, flight->thread);
+  Changed();
+}
+
+void ManagerState::FailForMemory(const FlightPtr& flight) noexcept {
+  try {
+    return FailLoad(flight, flight->out_of_memory);
+  } catch (...) {  // not even for that; from here on nothing is allocated
+  }
+  const MutexLock lock(mutex_);
+  if (std::exchange(flight->holds_record, false)) {
+    residency_.FailLoading(flight->record, std::nullopt, clock_.Now());
+  }
+  if (flight->ticket != 0) residency_.Leave(std::exchange(flight->ticket, 0));
+  if (!flight->result) flight->result = std::unexpected(std::move(flight->out_of_memory));
+  Detach(*flight);
   Changed();
 }
 
@@ -55,12 +70,12 @@ bool ManagerState::AwaitUnloaded(const FlightPtr& flight) {
     const SlotState state = record.slot->state();
     return flight->result || !HoldsMemory(state) || state == SlotState::kReady;
   };
-  while (!may_go_on()) {
+  if (!may_go_on() && record.slot->state() == SlotState::kDraining) {
     flight->blocked = Error(ErrorCode::kResourceExhausted,
                             fmt::format("'{}' makes room for another model", record.id()));
     Changed();
-    changed_.Wait(mutex_, {}, may_go_on);
   }
+  changed_.Wait(mutex_, {}, may_go_on);
   flight->blocked.reset();
   if (flight->result) return false;
   if (record.slot->state() == SlotState::kReady) {  // revived

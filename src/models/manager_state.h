@@ -209,6 +209,7 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   void FinishLoad(const FlightPtr& flight, std::shared_ptr<Model> model, ModelFacts facts)
       MDSA_EXCLUDES(mutex_);
   Status SettleLoad(const FlightPtr& flight, const ModelFacts& facts) MDSA_EXCLUDES(mutex_);
+  void FailForMemory(const FlightPtr& flight) noexcept MDSA_EXCLUDES(mutex_);
   // The load has ended without a model.
   void FailLoad(const FlightPtr& flight, Error error) MDSA_EXCLUDES(mutex_);
   // Everybody who waits gets the error.
