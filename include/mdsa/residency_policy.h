@@ -77,7 +77,7 @@ struct ResidencyDecision {
   Kind kind = Kind::kRefuse;
   std::vector<std::size_t> victims;         // indices into the snapshot, first to go first
   std::optional<ResidencyTime> look_again;  // of kWait
-  std::string reason;                       // of all but kGrant: who holds what
+  std::string reason;                       // of kDrain, kWait and kRefuse: who holds what
 };
 
 // Thread-safe, and without state: Decide is called under the manager's lock, so it neither blocks,

@@ -37,7 +37,7 @@ class Question {
     const Freed coming = SumOf(IsLeaving);
     if (Fits(coming)) return Wait();
     if (auto victims = Choose(coming, [&](const SlotSnapshot& s) { return IsIdle(s); })) {
-      return {Kind::kEvict, *std::move(victims), {}, Shortage("waits", slots_)};
+      return {Kind::kEvict, *std::move(victims), {}, {}};
     }
     if (demand_.models > 0 && demand_.waited >= budget_.max_queue_wait) {
       const auto may_drain = [&](const SlotSnapshot& s) { return IsEvictable(s) && MayEverGo(s); };

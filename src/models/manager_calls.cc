@@ -39,6 +39,8 @@ Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t byte
     {
       const MutexLock lock(mutex_);
       if (!wait) wait = Watch();
+      // Asked first: a call that ends after this makes `grow` succeed, or the wait end.
+      const bool others_run = charged_calls_->load() > 0;
       if (grow()) return {};
       static_cast<void>(hits_.Collect());
       Residency::Step step =
@@ -46,7 +48,7 @@ Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t byte
       AnnounceVictims(step.victims);
       victims = std::move(step.victims);
       // Nothing under way that would give bytes back: the wait would have no end.
-      const bool hopeless = charged_calls_->load() == 0 && !residency_.AnythingEnds();
+      const bool hopeless = !others_run && !residency_.AnythingEnds();
       if (step.kind == Residency::Step::Kind::kRefused ||
           (step.kind == Residency::Step::Kind::kWait && hopeless)) {
         return std::unexpected(std::move(step.error));

@@ -174,6 +174,9 @@ Residency::Step Residency::Decide(const Request& request, bool queued, TimePoint
     }
   }
   step.kind = Step::Kind::kWait;
+  step.error =
+      Error(ErrorCode::kResourceExhausted,
+            fmt::format("'{}' waits: each model that could go was in use again", demand.id));
   step.look_again = now + kRaceDelay;
   return step;
 }
