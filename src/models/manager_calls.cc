@@ -25,8 +25,8 @@ void ManagerState::ReturnLease(ModelSlot& slot) {
 }
 
 // Calls do not queue: a load that waits for this very call to end may be in front.
-Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t bytes,
-                                     std::stop_token stop, FunctionRef<bool()> grow) {
+Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::stop_token stop,
+                                     FunctionRef<std::uint64_t()> try_charge) {
   const Afterwards afterwards(*this);
   ++waiting_for_leases_;
   struct Done {
@@ -39,12 +39,13 @@ Status ManagerState::MakeRoomForCall(const RecordPtr& record, std::uint64_t byte
     {
       const MutexLock lock(mutex_);
       if (!wait) wait = Watch();
-      // Asked first: a call that ends after this makes `grow` succeed, or the wait end.
+      // Asked first: a call that ends after this lets the charge succeed, or ends the wait.
       const bool others_run = charged_calls_->load() > 0;
-      if (grow()) return {};
+      const std::uint64_t missing = try_charge();
+      if (missing == 0) return {};
       static_cast<void>(hits_.Collect());
       Residency::Step step =
-          residency_.TryAtOnce(record, {bytes, bytes, 0}, clock_.Now(), EvictionReason::kBytes);
+          residency_.TryAtOnce(record, {missing, missing, 0}, clock_.Now(), EvictionReason::kBytes);
       AnnounceVictims(step.victims);
       victims = std::move(step.victims);
       // Nothing under way that would give bytes back: the wait would have no end.

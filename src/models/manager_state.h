@@ -123,10 +123,10 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   ResidencyMetrics Metrics() MDSA_EXCLUDES(mutex_);
   EventQueue& events() { return events_; }
 
-  // Returns once `grow` has succeeded, which it may when bytes are free: for calls that need more
-  // than their model keeps for them. `bytes` is what is missing.
-  Status MakeRoomForCall(const RecordPtr& record, std::uint64_t bytes, std::stop_token stop,
-                         FunctionRef<bool()> grow) MDSA_EXCLUDES(mutex_);
+  // Returns once `try_charge` gives 0: for calls that need more than their model keeps for them. It
+  // gives the bytes that the ledger lacks, and is called under the lock.
+  Status MakeRoomForCall(const RecordPtr& record, std::stop_token stop,
+                         FunctionRef<std::uint64_t()> try_charge) MDSA_EXCLUDES(mutex_);
   // One gave its bytes back.
   void CallEnded() MDSA_EXCLUDES(mutex_);
 

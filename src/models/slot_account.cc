@@ -1,9 +1,16 @@
 #include "models/slot_account.h"
 
-#include "base/checked_math.h"
+#include <utility>
+
 #include "base/error.h"
 
 namespace mdsa {
+namespace {
+
+// No machine has so much, and the sums of what is charged cannot wrap.
+constexpr std::uint64_t kAbsurdBytes = std::uint64_t{1} << 60;
+
+}  // namespace
 
 void SlotAccount::SetKept(std::uint64_t bytes) {
   const MutexLock lock(mutex_);
@@ -21,17 +28,15 @@ std::uint64_t SlotAccount::TryCharge(std::uint64_t bytes) {
 }
 
 Status SlotAccount::Charge(std::uint64_t bytes, std::stop_token stop) {
-  if (!CheckedAdd<std::uint64_t>(bytes, std::uint64_t{1} << 62)) {
+  if (bytes > kAbsurdBytes) {
     return Err(ErrorCode::kResourceExhausted, "a call that needs {} bytes", bytes);
   }
-  const std::uint64_t missing = TryCharge(bytes);
-  if (missing == 0) return {};
+  if (TryCharge(bytes) == 0) return {};
   const std::shared_ptr<ManagerState> manager = manager_.lock();
   if (manager == nullptr) {
     return Err(ErrorCode::kFailedPrecondition, "the manager of model '{}' is gone", record_->id());
   }
-  return manager->MakeRoomForCall(record_, missing, std::move(stop),
-                                  [&] { return TryCharge(bytes) == 0; });
+  return manager->MakeRoomForCall(record_, std::move(stop), [&] { return TryCharge(bytes); });
 }
 
 void SlotAccount::Release(std::uint64_t bytes) noexcept {
