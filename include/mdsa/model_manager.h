@@ -110,6 +110,10 @@ class ModelManager {
   // Settings of an id, known or not; they outlive its loads.
   ModelSettings settings(std::string_view model_id) const;
   Status SetSettings(const std::string& model_id, const ModelSettings& settings);
+  // One of them, whatever another thread does to the other.
+  Status SetPinned(const std::string& model_id, bool pinned);
+  Status SetTimeToLive(const std::string& model_id,
+                       std::optional<std::chrono::nanoseconds> time_to_live);
   // Configuration and settings of an id, for requests without a configuration.
   Status Declare(const DeclaredModel& model);
   // The configuration of a request without one; nullopt where that is kNotFound.

@@ -100,9 +100,7 @@ void ClearAll(const PyManager& self) {
 }
 
 void SetPinned(const PyManager& self, const std::string& model_id, bool pinned) {
-  ModelSettings settings = self.manager->settings(model_id);
-  settings.pinned = pinned;
-  Unwrap(self.manager->SetSettings(model_id, settings));
+  Unwrap(self.manager->SetPinned(model_id, pinned));
 }
 
 // None: for ever.
@@ -112,9 +110,7 @@ std::chrono::nanoseconds ToTimeToLive(std::optional<double> seconds) {
 
 void SetTimeToLive(const PyManager& self, const std::string& model_id,
                    std::optional<double> seconds) {
-  ModelSettings settings = self.manager->settings(model_id);
-  settings.time_to_live = ToTimeToLive(seconds);
-  Unwrap(self.manager->SetSettings(model_id, settings));
+  Unwrap(self.manager->SetTimeToLive(model_id, ToTimeToLive(seconds)));
 }
 
 // `time_to_live` is (seconds or None,), or None for the manager's.

@@ -268,11 +268,18 @@ ModelSettings ManagerState::settings(std::string_view model_id) const {
 }
 
 Status ManagerState::SetSettings(const std::string& model_id, const ModelSettings& settings) {
+  return UpdateSettings(model_id, [&](ModelSettings& current) { current = settings; });
+}
+
+Status ManagerState::UpdateSettings(const std::string& model_id,
+                                    FunctionRef<void(ModelSettings&)> change) {
   if (model_id.empty()) return Err(ErrorCode::kInvalidArgument, "model_id must not be empty");
+  const MutexLock lock(mutex_);
+  ModelSettings settings = residency_.settings(model_id);
+  change(settings);
   if (settings.time_to_live && settings.time_to_live->count() < 0) {
     return Err(ErrorCode::kInvalidArgument, "time_to_live of '{}' must not be negative", model_id);
   }
-  const MutexLock lock(mutex_);
   if (settings.time_to_live && settings.time_to_live != ModelSettings::kForever) {
     MDSA_TRY(StartHousekeeper());
   }

@@ -115,6 +115,9 @@ class ManagerState : public std::enable_shared_from_this<ManagerState> {
   ModelSettings settings(std::string_view model_id) const MDSA_EXCLUDES(mutex_);
   Status SetSettings(const std::string& model_id, const ModelSettings& settings)
       MDSA_EXCLUDES(mutex_);
+  // Changes those of the id in one step.
+  Status UpdateSettings(const std::string& model_id, FunctionRef<void(ModelSettings&)> change)
+      MDSA_EXCLUDES(mutex_);
   Status Declare(const DeclaredModel& model) MDSA_EXCLUDES(mutex_);
   std::optional<ModelConfig> ConfigOf(const std::string& model_id) const MDSA_EXCLUDES(mutex_);
   std::vector<DeclaredModel> declared() const MDSA_EXCLUDES(mutex_);

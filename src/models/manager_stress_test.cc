@@ -163,5 +163,22 @@ TEST_F(ManagerStressTest, EverythingAtOnceKeepsTheLedgerTrue) {
   manager_->Close();
 }
 
+TEST_F(ManagerStressTest, SettingsOfOneIdDoNotOverwriteEachOther) {
+  Start(1);
+  constexpr int kRounds = 500;
+  for (int round = 0; round < kRounds; ++round) {
+    ASSERT_TRUE(manager_->SetSettings("m", {}));
+    {
+      std::jthread pin([&] {
+        EXPECT_TRUE(manager_->UpdateSettings("m", [](ModelSettings& s) { s.pinned = true; }));
+      });
+      EXPECT_TRUE(manager_->UpdateSettings(
+          "m", [](ModelSettings& s) { s.time_to_live = ModelSettings::kForever; }));
+    }
+    const ModelSettings both = manager_->settings("m");
+    ASSERT_TRUE(both.pinned && both.time_to_live);
+  }
+}
+
 }  // namespace
 }  // namespace mdsa

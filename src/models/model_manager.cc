@@ -148,6 +148,17 @@ Status ModelManager::SetSettings(const std::string& model_id, const ModelSetting
   return state_->SetSettings(model_id, settings);
 }
 
+Status ModelManager::SetPinned(const std::string& model_id, bool pinned) {
+  return state_->UpdateSettings(model_id,
+                                [&](ModelSettings& settings) { settings.pinned = pinned; });
+}
+
+Status ModelManager::SetTimeToLive(const std::string& model_id,
+                                   std::optional<std::chrono::nanoseconds> time_to_live) {
+  return state_->UpdateSettings(
+      model_id, [&](ModelSettings& settings) { settings.time_to_live = time_to_live; });
+}
+
 Status ModelManager::Declare(const DeclaredModel& model) { return state_->Declare(model); }
 
 std::optional<ModelConfig> ModelManager::ConfigOf(const std::string& model_id) const {
