@@ -189,6 +189,54 @@ TEST_F(ManagerFlightTest, AModelThatCannotBeDescribedIsAnErrorForAllWhoWait) {
   EXPECT_TRUE(Get("m"));
 }
 
+// Sets a flag when the thread ends that made it.
+struct ThreadEnd {
+  explicit ThreadEnd(std::atomic<bool>& its_ended) : ended(its_ended) {}
+  ~ThreadEnd() {
+    ended = true;
+    ended.notify_all();
+  }
+  std::atomic<bool>& ended;
+};
+
+TEST_F(ManagerFlightTest, AnAbandonedLoadThatFailsLateDisturbsNotTheNextOne) {
+  Start(2);
+  ASSERT_TRUE(Get("m"));
+  ASSERT_TRUE(manager_->Unregister("m"));  // evicted: the next load is of the same record
+  Gate describing;
+  Gate loading;
+  std::atomic<int> described = 0;
+  std::atomic<bool> first_ended = false;
+  source_.before_needs = [&](const ModelConfig&) -> Status {
+    if (++described > 1) return {};
+    thread_local ThreadEnd end(first_ended);
+    describing.Wait();
+    return Err(ErrorCode::kIo, "too late for anybody");
+  };
+  source_.before_load = [&](const ModelConfig&, const LoadOptions&) -> Status {
+    loading.Wait();
+    return {};
+  };
+  std::stop_source stop;
+  std::jthread first([&] {
+    RequestOptions options;
+    options.stop = stop.get_token();
+    EXPECT_EQ(Get("m", options).error().code(), ErrorCode::kCancelled);
+  });
+  describing.AwaitEntered();
+  stop.request_stop();
+  first.join();
+  std::jthread second([&] { EXPECT_TRUE(Get("m")); });
+  loading.AwaitEntered();
+  describing.Open();
+  first_ended.wait(false);
+  EXPECT_EQ(manager_->StateOf("m"), SlotState::kLoading);
+  EXPECT_EQ(manager_->Validate(0), std::nullopt);
+  loading.Open();
+  second.join();
+  EXPECT_TRUE(manager_->IsLoaded("m"));
+}
+
 TEST_F(ManagerFlightTest, AnIdThatLoadsIsTaken) {
   Start(2);
   source_.before_load = [&](const ModelConfig&, const LoadOptions&) -> Status {
