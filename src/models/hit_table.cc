@@ -101,15 +101,6 @@ void HitTable::Remove(std::string_view id) {
   }
 }
 
-void HitTable::Clear() {
-  for (Copy& copy : copies_) {
-    Hits removed;
-    const MutexLock lock(copy.mutex);
-    for (auto& [id, hit] : copy.hits) MoveInto(hit);
-    removed.swap(copy.hits);
-  }
-}
-
 bool HitTable::Use(ModelSlot& slot) {
   if (slot.state() != SlotState::kReady) return false;
   Copy& copy = OfThisThread();

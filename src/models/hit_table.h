@@ -21,7 +21,7 @@
 
 namespace mdsa {
 
-// Thread-safe. Its locks are leaves: nothing is called while one is held. Add, Remove and Clear are
+// Thread-safe. Its locks are leaves: nothing is called while one is held. Add and Remove are
 // serialized by the manager's lock, so that a removed entry does not come back.
 class HitTable {
  public:
@@ -35,7 +35,6 @@ class HitTable {
   // For this thread; gives what Find will return. Counts a use.
   HandleBodyPtr Add(const HandleBodyPtr& body, const ModelConfig& config);
   void Remove(std::string_view id);
-  void Clear();
 
   // The same for who has the slot already: false unless it is ready. Counts a use.
   bool Use(ModelSlot& slot);
